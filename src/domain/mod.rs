@@ -1,0 +1,6 @@
+//! What is right: pure decisions about buckets, roles and egress.
+//!
+//! Nothing in here talks to a server, reads a clock or spawns a task; every input is a value and every decision a
+//! function, so that each rule can be tested on documents.
+
+pub mod document;

@@ -1,0 +1,3 @@
+//! The `aidp` binary.
+
+fn main() {}
