@@ -3,4 +3,11 @@
 //! Nothing in here talks to a server, reads a clock or spawns a task; every input is a value and every decision a
 //! function, so that each rule can be tested on documents.
 
+pub mod action;
+pub mod control;
 pub mod document;
+pub mod finding;
+pub mod names;
+pub mod observed;
+pub mod plan;
+pub mod policy;

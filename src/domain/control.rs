@@ -1,0 +1,257 @@
+//! The table of controls: one row for everything that can be right or wrong. Ids are stable; dashboards, exceptions and
+//! other tools' findings are keyed by them. `docs/controls.md` is generated from here.
+
+use crate::api::Severity;
+
+/// Which of the three promises a control belongs to, and so which part condition it feeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// `BucketsProtected`.
+    Buckets,
+    /// `RolesReadOnly`.
+    Roles,
+    /// `EgressRestricted`.
+    Egress,
+}
+
+/// A control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Control {
+    /// The bucket exists, is ours to see, and its policy can be read and written.
+    S3Bucket,
+    /// Default encryption is at least as asked.
+    S3DefaultEncryption,
+    /// Requests without TLS are refused.
+    S3TlsOnly,
+    /// Requests with an old TLS version are refused.
+    S3MinimumTlsVersion,
+    /// The public access block is on.
+    S3PublicAccessBlock,
+    /// Versioning is enabled.
+    S3Versioning,
+    /// The bucket refuses writes by the training roles, whatever IAM says.
+    S3RoleWriteDeny,
+    /// The role exists, is ours, and has its path, tags and boundary.
+    IamRole,
+    /// Only the listed ServiceAccounts can assume the role.
+    IamTrust,
+    /// The role's credentials can read the data and not change it.
+    IamReadOnly,
+    /// Sessions are no longer than asked.
+    IamSessionDuration,
+    /// The NetworkPolicy is as it must be.
+    NetEgress,
+    /// Something in the cluster enforces NetworkPolicy, to the asked rung.
+    NetEnforcement,
+    /// No other policy lets the same pods out further.
+    NetUnion,
+    /// The rule would cut the pods off from their own credentials or from DNS.
+    NetBlocksOwnCredentials,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ControlInfo {
+    /// Stable id, e.g. `S3.TLSOnly`.
+    pub id: &'static str,
+    /// The promise it belongs to.
+    pub part: Part,
+    /// Severity of a finding, unless the finding says otherwise.
+    pub severity: Severity,
+    /// What it says, in one clause.
+    pub title: &'static str,
+    /// What a human does about it, in one sentence.
+    pub remediation: &'static str,
+    /// Ids of the matching Prowler checks.
+    pub prowler: &'static [&'static str],
+    /// Ids of the matching Security Hub controls.
+    pub security_hub: &'static [&'static str],
+    /// Ids of the matching AWS Config rules.
+    pub aws_config: &'static [&'static str],
+}
+
+impl Control {
+    /// Every control, in the order of the table.
+    pub const ALL: [Self; 15] = [
+        Self::S3Bucket,
+        Self::S3DefaultEncryption,
+        Self::S3TlsOnly,
+        Self::S3MinimumTlsVersion,
+        Self::S3PublicAccessBlock,
+        Self::S3Versioning,
+        Self::S3RoleWriteDeny,
+        Self::IamRole,
+        Self::IamTrust,
+        Self::IamReadOnly,
+        Self::IamSessionDuration,
+        Self::NetEgress,
+        Self::NetEnforcement,
+        Self::NetUnion,
+        Self::NetBlocksOwnCredentials,
+    ];
+
+    /// The control's row.
+    #[expect(clippy::too_many_lines, reason = "a table; splitting it would hide it")]
+    pub const fn info(self) -> ControlInfo {
+        match self {
+            Self::S3Bucket => ControlInfo {
+                id: "S3.Bucket",
+                part: Part::Buckets,
+                severity: Severity::High,
+                title: "the bucket exists, belongs to the account, and can be read and configured",
+                remediation: "create the bucket, correct its name in the policy, or grant the operator the missing right",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::S3DefaultEncryption => ControlInfo {
+                id: "S3.DefaultEncryption",
+                part: Part::Buckets,
+                severity: Severity::High,
+                title: "new objects are encrypted at least as the policy asks",
+                remediation: "set the bucket's default encryption to the algorithm and key of the policy",
+                prowler: &["s3_bucket_default_encryption", "s3_bucket_kms_encryption"],
+                security_hub: &["S3.17"],
+                aws_config: &["S3_BUCKET_SERVER_SIDE_ENCRYPTION_ENABLED", "S3_DEFAULT_ENCRYPTION_KMS"],
+            },
+            Self::S3TlsOnly => ControlInfo {
+                id: "S3.TLSOnly",
+                part: Part::Buckets,
+                severity: Severity::High,
+                title: "the bucket refuses requests without TLS",
+                remediation: "deny s3:* on bucket and objects where aws:SecureTransport is false",
+                prowler: &["s3_bucket_secure_transport_policy"],
+                security_hub: &["S3.5"],
+                aws_config: &["S3_BUCKET_SSL_REQUESTS_ONLY"],
+            },
+            Self::S3MinimumTlsVersion => ControlInfo {
+                id: "S3.MinimumTLSVersion",
+                part: Part::Buckets,
+                severity: Severity::Medium,
+                title: "the bucket refuses TLS versions older than the policy's",
+                remediation: "deny s3:* on bucket and objects where s3:TlsVersion is less than the minimum",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::S3PublicAccessBlock => ControlInfo {
+                id: "S3.PublicAccessBlock",
+                part: Part::Buckets,
+                severity: Severity::Critical,
+                title: "all four settings of the public access block are on",
+                remediation: "switch on BlockPublicAcls, IgnorePublicAcls, BlockPublicPolicy and RestrictPublicBuckets",
+                prowler: &["s3_bucket_level_public_access_block"],
+                security_hub: &["S3.2", "S3.3", "S3.8"],
+                aws_config: &["S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED"],
+            },
+            Self::S3Versioning => ControlInfo {
+                id: "S3.Versioning",
+                part: Part::Buckets,
+                severity: Severity::Medium,
+                title: "versioning is enabled",
+                remediation: "enable versioning",
+                prowler: &["s3_bucket_object_versioning"],
+                security_hub: &["S3.14"],
+                aws_config: &["S3_BUCKET_VERSIONING_ENABLED"],
+            },
+            Self::S3RoleWriteDeny => ControlInfo {
+                id: "S3.RoleWriteDeny",
+                part: Part::Roles,
+                severity: Severity::High,
+                title: "the bucket itself refuses writes by the training roles",
+                remediation: "deny everything but reads to the training role in the bucket policy",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::IamRole => ControlInfo {
+                id: "IAM.Role",
+                part: Part::Roles,
+                severity: Severity::High,
+                title: "the training role exists, is ours, and carries its tags and boundary",
+                remediation: "let the operator create the role, or remove the role of the same name that is not ours",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::IamTrust => ControlInfo {
+                id: "IAM.Trust",
+                part: Part::Roles,
+                severity: Severity::Critical,
+                title: "exactly the listed ServiceAccounts can assume the role",
+                remediation: "restrict the trust policy to the sub and aud of the listed ServiceAccounts",
+                prowler: &["iam_no_custom_policy_permissive_role_assumption"],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::IamReadOnly => ControlInfo {
+                id: "IAM.ReadOnly",
+                part: Part::Roles,
+                severity: Severity::Critical,
+                title: "the role's credentials can read the data and not change it",
+                remediation: "remove the policy that grants more, or list it in managedPolicyARNs if the job needs it",
+                prowler: &[
+                    "iam_inline_policy_no_administrative_privileges",
+                    "iam_role_administratoraccess_policy",
+                ],
+                security_hub: &["IAM.1", "IAM.21"],
+                aws_config: &["IAM_POLICY_NO_STATEMENTS_WITH_ADMIN_ACCESS"],
+            },
+            Self::IamSessionDuration => ControlInfo {
+                id: "IAM.SessionDuration",
+                part: Part::Roles,
+                severity: Severity::Medium,
+                title: "sessions of the role end in time",
+                remediation: "set the role's maximum session duration to the policy's",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::NetEgress => ControlInfo {
+                id: "Net.Egress",
+                part: Part::Egress,
+                severity: Severity::High,
+                title: "the NetworkPolicy of the rule is in place, unchanged, in every matching namespace",
+                remediation: "let the operator apply the NetworkPolicy, and find out who changes it",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::NetEnforcement => ControlInfo {
+                id: "Net.Enforcement",
+                part: Part::Egress,
+                severity: Severity::High,
+                title: "something in the cluster enforces NetworkPolicy as strongly as asked",
+                remediation: "install a network plugin that enforces NetworkPolicy, or name it with --network-enforcer",
+                prowler: &["eks_cluster_network_policy_enabled"],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::NetUnion => ControlInfo {
+                id: "Net.Union",
+                part: Part::Egress,
+                severity: Severity::High,
+                title: "no other policy lets the same pods out further",
+                remediation: "narrow or remove the other policy that selects these pods",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::NetBlocksOwnCredentials => ControlInfo {
+                id: "Net.BlocksOwnCredentials",
+                part: Part::Egress,
+                severity: Severity::High,
+                title: "the rule leaves the pods a way to their own credentials and to DNS",
+                remediation: "allow 443/TCP to the STS endpoint in the rule's allow list",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+        }
+    }
+
+    /// Stable id.
+    pub const fn id(self) -> &'static str {
+        self.info().id
+    }
+}

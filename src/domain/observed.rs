@@ -1,0 +1,198 @@
+//! What was seen, as plain values. Filled by `aws` and `cluster`, judged by `plan`. Each reading is a `Result` of its own:
+//! one failure hides nothing, and unreadable is never the same as absent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+
+use super::names::{AccountId, BucketName, Partition, Region, RoleName};
+
+/// Class of a failed call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ErrorClass {
+    /// Refused: AccessDenied and kin. For a bucket this is also what AWS answers when the owner is another account.
+    AccessDenied,
+    /// No credentials, or expired ones.
+    Credentials,
+    /// The resource does not exist.
+    NotFound,
+    /// Too many requests.
+    Throttled,
+    /// Time-out, connection, 5xx, garbage: may work next time.
+    Transient,
+    /// The server does not have this API (501, 405): S3-compatible servers.
+    Unsupported,
+    /// Refused for good: malformed, invalid, limit exceeded.
+    Terminal,
+}
+
+/// A failed call: nothing of the response but what a human can use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{operation}: {}", match code { Some(code) => format!("{code}: {message}"), None => message.clone() })]
+pub struct CallError {
+    /// Operation as AWS names it, e.g. `GetBucketPolicy`.
+    pub operation: &'static str,
+    /// Class.
+    pub class: ErrorClass,
+    /// AWS error code, if there was one.
+    pub code: Option<String>,
+    /// One sentence; never a document, never a secret.
+    pub message: String,
+}
+
+/// A reading.
+pub type Read<T> = Result<T, CallError>;
+
+/// Whom AWS takes us for (`sts:GetCallerIdentity`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerIdentity {
+    /// Account.
+    pub account: AccountId,
+    /// Partition, from the ARN.
+    pub partition: Partition,
+    /// ARN as STS gives it (an assumed role's ARN, without the role's path).
+    pub arn: String,
+}
+
+/// Everything that was seen for one policy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The caller; None where the account guard is switched off.
+    pub caller: Read<Option<CallerIdentity>>,
+    /// One entry for each bucket of the policy or its inventory.
+    pub buckets: BTreeMap<BucketName, BucketObservation>,
+    /// One entry for each role of the policy or its inventory; `Ok(None)` = no such role.
+    pub roles: BTreeMap<RoleName, Read<Option<RoleObservation>>>,
+    /// Documents of the managed policies attached to those roles, by ARN: default version, decoded.
+    pub managed_policies: BTreeMap<String, Read<String>>,
+    /// What Kubernetes says.
+    pub cluster: Read<ClusterObservation>,
+}
+
+/// One bucket. Controls that are ignored are not read: None.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BucketObservation {
+    /// Region; all other readings were made there.
+    pub region: Read<Region>,
+    /// Default encryption.
+    pub encryption: Option<Read<EncryptionState>>,
+    /// Bucket policy as JSON text; `Ok(None)` = no policy.
+    pub policy: Option<Read<Option<String>>>,
+    /// The bucket's public access block; `Ok(None)` = none set.
+    pub public_access_block: Option<Read<Option<PublicAccessBlock>>>,
+    /// Versioning.
+    pub versioning: Option<Read<VersioningState>>,
+}
+
+/// `GetBucketEncryption`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EncryptionState {
+    /// AWS said that nothing is configured; every bucket is SSE-S3 since January 2023 (semantics: `Implicit`).
+    Implicit,
+    /// The rules; exactly one is meaningful.
+    Rules(Vec<EncryptionRule>),
+}
+
+/// One rule of the default encryption, as AWS spells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncryptionRule {
+    /// `AES256`, `aws:kms`, `aws:kms:dsse`, or something newer; None if the rule names none.
+    pub algorithm: Option<String>,
+    /// `KMSMasterKeyID` in whatever form it was put.
+    pub kms_key_id: Option<String>,
+    /// `BucketKeyEnabled`.
+    pub bucket_key_enabled: Option<bool>,
+    /// `BlockedEncryptionTypes`, verbatim; None = absent.
+    pub blocked_encryption_types: Option<Vec<String>>,
+}
+
+/// The four settings of a public access block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "AWS's own four switches")]
+pub struct PublicAccessBlock {
+    /// `BlockPublicAcls`.
+    pub block_public_acls: bool,
+    /// `IgnorePublicAcls`.
+    pub ignore_public_acls: bool,
+    /// `BlockPublicPolicy`.
+    pub block_public_policy: bool,
+    /// `RestrictPublicBuckets`.
+    pub restrict_public_buckets: bool,
+}
+
+/// Versioning of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersioningState {
+    /// Never enabled.
+    Unversioned,
+    /// `Enabled`.
+    Enabled,
+    /// `Suspended`.
+    Suspended,
+}
+
+/// One role.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleObservation {
+    /// Full ARN, path included.
+    pub arn: String,
+    /// Unique id (`AROA…`): another one is another role of the same name.
+    pub role_id: String,
+    /// Path, e.g. `/aidp/`.
+    pub path: String,
+    /// Trust policy, decoded.
+    pub trust_policy: String,
+    /// `MaxSessionDuration`, seconds.
+    pub max_session_duration_seconds: i32,
+    /// ARN of the permissions boundary.
+    pub permissions_boundary_arn: Option<String>,
+    /// Tags.
+    pub tags: BTreeMap<String, String>,
+    /// Inline policies by name, decoded.
+    pub inline_policies: BTreeMap<String, String>,
+    /// ARNs of attached managed policies.
+    pub attached_policy_arns: BTreeSet<String>,
+}
+
+/// What Kubernetes says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterObservation {
+    /// Namespaces that some rule's selector matches, or in which NetworkPolicies of ours lie.
+    pub namespaces: Vec<NamespaceObservation>,
+    /// Every NetworkPolicy in those namespaces, ours included.
+    pub network_policies: Vec<NetworkPolicy>,
+    /// What enforces NetworkPolicy.
+    pub enforcer: EnforcerObservation,
+}
+
+/// A namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceObservation {
+    /// Name.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// It is being deleted: nothing can be created in it.
+    pub terminating: bool,
+}
+
+/// What enforces NetworkPolicy, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnforcerObservation {
+    /// An enforcer, by name, with the evidence ("stated by configuration", "DaemonSet kube-system/cilium …").
+    Found {
+        /// Name, e.g. `kube-router`.
+        name: String,
+        /// What says so.
+        evidence: String,
+    },
+    /// A network plugin that is known not to enforce.
+    NotEnforcing {
+        /// Name, e.g. `flannel`.
+        name: String,
+        /// What says so.
+        evidence: String,
+    },
+    /// Nothing known was found.
+    Unknown,
+}

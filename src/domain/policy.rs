@@ -1,0 +1,224 @@
+//! The validated policy: the spec after every default, override and cap, in types that can't be wrong. Nothing downstream
+//! reads the raw spec.
+
+mod validate;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::names::{AccountId, BucketName, ClusterHash, Partition, Region, RoleName};
+use crate::api::{
+    Assurance, BucketKey, DeletionPolicy, EncryptionAlgorithm, Gating, Mode, Protocol, Selector, TLSVersion, Targets,
+};
+
+pub use validate::{InvalidSpec, PolicySource, validate};
+
+/// What one control asks of one bucket, and whether it is enforced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Controlled<T> {
+    /// Gating (mode Enforce, or Audit under policy mode Audit) or report-only (left out, or Audit). An ignored control is
+    /// no `Controlled` at all.
+    pub gating: Gating,
+    /// What is asked.
+    pub want: T,
+}
+
+/// What encryption is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantEncryption {
+    /// At least this.
+    pub algorithm: EncryptionAlgorithm,
+    /// Key ARN by region; with `any_region` None.
+    pub kms_keys: BTreeMap<Region, String>,
+    /// The bucket's own key, from an override; wins over `kms_keys`.
+    pub kms_key_arn: Option<String>,
+    /// Bucket key; None = left as it is.
+    pub bucket_key: Option<BucketKey>,
+}
+
+/// A bucket and what is asked of it. None = ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketTarget {
+    /// Name.
+    pub name: BucketName,
+    /// Region according to the inventory; the account's home region before it is known.
+    pub region_hint: Region,
+    /// Default encryption.
+    pub encryption: Option<Controlled<WantEncryption>>,
+    /// TLS-only, with the minimum version.
+    pub transport: Option<Controlled<TLSVersion>>,
+    /// Public access block, all on.
+    pub public_access: Option<Controlled<()>>,
+    /// Versioning enabled.
+    pub versioning: Option<Controlled<()>>,
+}
+
+/// A ServiceAccount.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServiceAccount {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// What a role may read of one bucket.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReadGrant {
+    /// Bucket.
+    pub bucket: BucketName,
+    /// Literal key prefixes; empty = the whole bucket.
+    pub prefixes: BTreeSet<String>,
+}
+
+/// A training role and what is asked of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleTarget {
+    /// Name.
+    pub name: RoleName,
+    /// Who may assume it.
+    pub service_accounts: BTreeSet<ServiceAccount>,
+    /// What it may read, one entry a bucket, never empty.
+    pub read: Vec<ReadGrant>,
+    /// Managed policies to attach.
+    pub managed_policy_arns: BTreeSet<String>,
+    /// Seconds.
+    pub max_session_duration_seconds: i32,
+}
+
+/// Ports of an allowed destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PortRange {
+    /// First, 1–65535.
+    pub first: u16,
+    /// Last, ≥ first.
+    pub last: u16,
+    /// Protocol.
+    pub protocol: Protocol,
+}
+
+/// An allowed destination; ports never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Addresses.
+    Cidr {
+        /// Network.
+        cidr: ipnet::IpNet,
+        /// Ports.
+        ports: Vec<PortRange>,
+    },
+    /// Pods of this cluster.
+    Pods {
+        /// Namespaces; empty = all.
+        namespace_selector: Selector,
+        /// Pods; empty = all of those namespaces.
+        pod_selector: Selector,
+        /// Ports.
+        ports: Vec<PortRange>,
+    },
+}
+
+/// An egress rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EgressTarget {
+    /// Name.
+    pub name: String,
+    /// Namespaces, never empty.
+    pub namespace_selector: Selector,
+    /// Pods, never empty.
+    pub pod_selector: Selector,
+    /// What must be reached.
+    pub assurance: Assurance,
+    /// What is allowed besides DNS.
+    pub allow: Vec<Destination>,
+}
+
+/// What the operator's configuration adds or caps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperatorSettings {
+    /// Which cluster we are.
+    pub cluster_hash: ClusterHash,
+    /// The cluster id itself, value of the tag `aidp.dev/managed-by`.
+    pub cluster_id: String,
+    /// Ceiling over every policy's mode (kill switch).
+    pub max_mode: Mode,
+    /// OIDC provider of the cluster, for IRSA: `arn:aws:iam::ACCT:oidc-provider/ISSUER`.
+    pub oidc_provider_arn: Option<String>,
+    /// Boundary that every role we create carries, for this account.
+    pub role_boundary_arn: Option<String>,
+    /// Bucket name globs the account's configuration allows; None = all.
+    pub allowed_buckets: Option<Vec<String>>,
+    /// Accounts whose KMS keys may be used; the policy's own always. None = any.
+    pub allowed_kms_accounts: Option<Vec<AccountId>>,
+    /// Namespace of the operator itself, which no rule may restrict.
+    pub operator_namespace: String,
+    /// Shortest interval let through (30 s; shorter only in tests of the operator itself).
+    pub min_interval: Duration,
+    /// Cap on the annotation `aidp.dev/suspend-until`.
+    pub max_suspension: Duration,
+    /// Whether `sts:GetCallerIdentity` must agree with the policy's account.
+    pub account_guard: bool,
+    /// The client reaches S3 without TLS (an `http://` endpoint): a TLS-only policy would lock the operator out.
+    pub s3_over_plaintext: bool,
+}
+
+/// A target that another policy claims first.
+pub type Conflicts = BTreeMap<super::finding::Target, String>;
+
+/// The policy, validated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ValidatedPolicy {
+    /// Name.
+    pub name: String,
+    /// Generation that was validated.
+    pub generation: i64,
+    /// Effective mode: the policy's under the operator's ceiling.
+    pub mode: Mode,
+    /// Re-check interval.
+    pub interval: Duration,
+    /// Nothing is written before this.
+    pub suspended_until: Option<Timestamp>,
+    /// What becomes of our things.
+    pub deletion_policy: DeletionPolicy,
+    /// Account.
+    pub account: AccountId,
+    /// Home region.
+    pub region: Region,
+    /// Partition, from the region.
+    pub partition: Partition,
+    /// Buckets, by name.
+    pub buckets: Vec<BucketTarget>,
+    /// Roles, by name.
+    pub roles: Vec<RoleTarget>,
+    /// Egress rules, by name.
+    pub egress: Vec<EgressTarget>,
+    /// Cap on writes.
+    pub max_writes: usize,
+    /// What this policy has claimed so far (status.targets).
+    pub inventory: Targets,
+    /// Targets that other policies claim first, with the policy's name.
+    pub conflicts: Conflicts,
+    /// The operator's settings.
+    pub settings: OperatorSettings,
+}
+
+impl ValidatedPolicy {
+    /// Whether writes are allowed at `now`: mode Enforce and not suspended.
+    pub fn writes_allowed(&self, now: Timestamp) -> bool {
+        self.mode == Mode::Enforce && self.suspended_until.is_none_or(|until| until <= now)
+    }
+
+    /// ARN of a role of this policy, path included.
+    pub fn role_arn(&self, role: &RoleName) -> String {
+        format!("arn:{}:iam::{}:role{ROLE_PATH}{role}", self.partition, self.account)
+    }
+}
+
+/// Path of every role that we create.
+pub const ROLE_PATH: &str = "/aidp/";
+/// Tag: id of the cluster whose operator manages the role.
+pub const TAG_MANAGED_BY: &str = "aidp.dev/managed-by";
+/// Tag: name of the policy that the role belongs to.
+pub const TAG_POLICY: &str = "aidp.dev/policy";
