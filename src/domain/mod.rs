@@ -7,6 +7,7 @@ pub mod action;
 pub mod control;
 pub mod document;
 pub mod finding;
+pub mod glob;
 pub mod names;
 pub mod observed;
 pub mod plan;

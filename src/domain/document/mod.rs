@@ -7,12 +7,21 @@
 //! Grammar: AWS "Grammar of the IAM JSON policy language". Anything outside it is an error, never a guess: a document that
 //! we cannot read whole must not be judged and must not be written.
 
+mod encoding;
+pub mod equivalence;
+mod json;
+mod kind;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+pub use encoding::decode_percent;
+pub use json::MAX_BYTES;
+pub use kind::PolicyKind;
 pub use parse::ParseError;
 
 /// Language version of a document. It decides whether `${…}` is a policy variable.
@@ -114,6 +123,14 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// Reads one statement, for building documents: `Statement::from_value(json!({"Effect": "Deny", …}))`.
+    ///
+    /// # Errors
+    /// [`ParseError::Grammar`] names the element that is not in the grammar.
+    pub fn from_value(value: Value) -> Result<Self, ParseError> {
+        parse::statement(0, value)
+    }
+
     /// The statement's JSON exactly as it was read, for writing back.
     pub fn raw(&self) -> &Map<String, Value> {
         &self.raw
@@ -147,6 +164,24 @@ impl PolicyDocument {
     /// [`ParseError`] names the statement and element that is not in the grammar.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         parse::document(text)
+    }
+
+    /// Reads a document as IAM's API answers with it: percent-encoded. Plain JSON is read too.
+    ///
+    /// # Errors
+    /// [`ParseError`], as for [`PolicyDocument::parse`].
+    pub fn parse_encoded(text: &str) -> Result<Self, ParseError> {
+        parse::document(&encoding::decode_if_encoded(text)?)
+    }
+
+    /// The same document (`Version` and `Id` kept) with other statements.
+    #[must_use]
+    pub fn with_statements(&self, statements: Vec<Statement>) -> Self {
+        Self {
+            version: self.version,
+            id: self.id.clone(),
+            statements,
+        }
     }
 
     /// Compact JSON, statements as they were read, order kept.

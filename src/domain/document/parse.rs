@@ -4,13 +4,22 @@ use serde_json::{Map, Value};
 
 use super::{
     ActionElement, Condition, Effect, PolicyDocument, PrincipalElement, PrincipalKind, Principals, ResourceElement,
-    Statement, Version,
+    Statement, Version, json,
 };
 
 /// Why a document is not a policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// Not JSON at all.
+    /// Longer than [`json::MAX_BYTES`].
+    #[error("{bytes} bytes long; no policy of AWS has more than {max}", max = json::MAX_BYTES)]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+    },
+    /// Percent-encoded in a way that cannot be decoded.
+    #[error("percent-encoding: {0}")]
+    Encoding(&'static str),
+    /// Not JSON, or JSON with a key twice in one object.
     #[error("not JSON: {0}")]
     Json(String),
     /// JSON, but not in the policy grammar.
@@ -23,16 +32,25 @@ pub enum ParseError {
     },
 }
 
+/// The start of a text that somebody else wrote, for messages: status fields and logs are short and public.
+pub(super) fn shorten(text: &str) -> String {
+    const MAX: usize = 80;
+    if text.chars().nth(MAX).is_some() {
+        text.chars().take(MAX).chain(['…']).collect()
+    } else {
+        text.to_owned()
+    }
+}
+
 fn bad<T>(at: impl Into<String>, problem: impl Into<String>) -> Result<T, ParseError> {
     Err(ParseError::Grammar {
-        at: at.into(),
+        at: shorten(&at.into()),
         problem: problem.into(),
     })
 }
 
 pub(super) fn document(text: &str) -> Result<PolicyDocument, ParseError> {
-    let value: Value = serde_json::from_str(text).map_err(|e| ParseError::Json(e.to_string()))?;
-    let Value::Object(top) = value else {
+    let Value::Object(top) = json::read(text)? else {
         return bad("document", "expected a JSON object");
     };
     let (mut version, mut id, mut statements) = (Version::Absent, None, None);
@@ -42,7 +60,7 @@ pub(super) fn document(text: &str) -> Result<PolicyDocument, ParseError> {
                 version = match v.as_str() {
                     "2008-10-17" => Version::V2008,
                     "2012-10-17" => Version::V2012,
-                    other => return bad("Version", format!("unknown version {other:?}")),
+                    other => return bad("Version", format!("unknown version {:?}", shorten(other))),
                 }
             }
             ("Id", Value::String(v)) => id = Some(v),
@@ -69,7 +87,7 @@ pub(super) fn document(text: &str) -> Result<PolicyDocument, ParseError> {
     }
 }
 
-fn statement(index: usize, value: Value) -> Result<Statement, ParseError> {
+pub(super) fn statement(index: usize, value: Value) -> Result<Statement, ParseError> {
     let at = |element: &str| format!("Statement[{index}].{element}");
     let Value::Object(raw) = value else {
         return bad(format!("Statement[{index}]"), "expected an object");
@@ -96,13 +114,13 @@ fn statement(index: usize, value: Value) -> Result<Statement, ParseError> {
             "Principal" => principal = Some(PrincipalElement::Principal(principals(&here, value)?)),
             "NotPrincipal" => principal = Some(PrincipalElement::NotPrincipal(principals(&here, value)?)),
             "Action" | "NotAction" if action.is_some() => return bad(here, "Action and NotAction exclude each other"),
-            "Action" => action = Some(ActionElement::Action(strings(&here, value)?)),
-            "NotAction" => action = Some(ActionElement::NotAction(strings(&here, value)?)),
+            "Action" => action = Some(ActionElement::Action(strings(&here, value, 1)?)),
+            "NotAction" => action = Some(ActionElement::NotAction(strings(&here, value, 1)?)),
             "Resource" | "NotResource" if resource.is_some() => {
                 return bad(here, "Resource and NotResource exclude each other");
             }
-            "Resource" => resource = Some(ResourceElement::Resource(strings(&here, value)?)),
-            "NotResource" => resource = Some(ResourceElement::NotResource(strings(&here, value)?)),
+            "Resource" => resource = Some(ResourceElement::Resource(strings(&here, value, 1)?)),
+            "NotResource" => resource = Some(ResourceElement::NotResource(strings(&here, value, 1)?)),
             "Condition" => conditions = condition_block(&here, value)?,
             _ => return bad(here, "unknown element"),
         }
@@ -138,9 +156,9 @@ fn principals(at: &str, value: &Value) -> Result<Principals, ParseError> {
                     "Service" => PrincipalKind::Service,
                     "Federated" => PrincipalKind::Federated,
                     "CanonicalUser" => PrincipalKind::CanonicalUser,
-                    other => return bad(at, format!("unknown principal type {other:?}")),
+                    other => return bad(at, format!("unknown principal type {:?}", shorten(other))),
                 };
-                out.entries.insert(kind, strings(at, values)?);
+                out.entries.insert(kind, strings(at, values, 0)?);
             }
             Ok(out)
         }
@@ -171,7 +189,8 @@ fn object<'a>(at: &str, value: &'a Value) -> Result<&'a Map<String, Value>, Pars
     value.as_object().map_or_else(|| bad(at, "expected an object"), Ok)
 }
 
-fn strings(at: &str, value: &Value) -> Result<Vec<String>, ParseError> {
+/// One string or an array of them. `min` is 1 where AWS refuses an empty list.
+fn strings(at: &str, value: &Value, min: usize) -> Result<Vec<String>, ParseError> {
     let one = |v: &Value| {
         v.as_str().map_or_else(
             || bad(at, "expected a string or an array of strings"),
@@ -179,6 +198,7 @@ fn strings(at: &str, value: &Value) -> Result<Vec<String>, ParseError> {
         )
     };
     match value {
+        Value::Array(items) if items.len() < min => bad(at, "an empty list"),
         Value::Array(items) => items.iter().map(one).collect(),
         single => Ok(vec![one(single)?]),
     }

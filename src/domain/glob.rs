@@ -1,0 +1,287 @@
+//! Wildcard patterns as policy documents use them: `*` is any run of characters (`/` and `:` included), `?` exactly one,
+//! everything else stands for itself.
+//!
+//! Lives here: matching a text, and the algebra that proofs need (do two patterns meet, does one contain the other, what
+//! of a pattern starts with a given text). Does not live here: what is matched against what (`iam::matching`), policy
+//! variables (`iam::variables`).
+//!
+//! Source: "IAM JSON policy elements: Action" and "Resource", and "Grammar of the IAM JSON policy language", AWS IAM User
+//! Guide. Costs: matching takes `O(pattern × text)` steps at worst and `O(text)` in practice, without recursion or
+//! allocation; the algebra takes `O(a × b)` steps and `O(a + b)` memory.
+
+use std::fmt;
+
+#[cfg(test)]
+mod tests;
+
+/// Whether `a` and `A` are the same character.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Case {
+    /// They differ: resources, principals, most condition values.
+    Sensitive,
+    /// They are the same (ASCII letters only): actions.
+    Insensitive,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Token {
+    /// `*`
+    Any,
+    /// `?`
+    One,
+    Char(char),
+}
+
+/// A pattern, in normal form: no two `*` in a row, and in a run of wildcards every `?` before the `*`. Two patterns that
+/// differ only there are equal.
+///
+/// Algebra on two patterns is meaningful when both have the same [`Case`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Glob {
+    case: Case,
+    tokens: Vec<Token>,
+}
+
+impl Glob {
+    /// Reads `pattern`, where `*` and `?` are wildcards. There is no escape: AWS has none but `${*}` and `${?}`.
+    pub fn new(pattern: &str, case: Case) -> Self {
+        let mut glob = Self::empty(case);
+        glob.push_pattern(pattern);
+        glob
+    }
+
+    /// The pattern that matches `text` and nothing else.
+    pub fn literal(text: &str, case: Case) -> Self {
+        let mut glob = Self::empty(case);
+        glob.push_literal(text);
+        glob
+    }
+
+    /// The pattern that matches the empty text only; grow it with [`Glob::push_pattern`] and [`Glob::push_literal`].
+    pub fn empty(case: Case) -> Self {
+        Self {
+            case,
+            tokens: Vec::new(),
+        }
+    }
+
+    /// Appends `pattern`; `*` and `?` in it are wildcards.
+    pub fn push_pattern(&mut self, pattern: &str) {
+        for c in pattern.chars() {
+            match c {
+                '*' => self.push(Token::Any),
+                '?' => self.push(Token::One),
+                c => self.push(Token::Char(self.fold(c))),
+            }
+        }
+    }
+
+    /// Appends `text`; `*` and `?` in it stand for themselves.
+    pub fn push_literal(&mut self, text: &str) {
+        for c in text.chars() {
+            self.push(Token::Char(self.fold(c)));
+        }
+    }
+
+    fn push(&mut self, token: Token) {
+        let ends_with_any = self.tokens.last() == Some(&Token::Any);
+        match token {
+            Token::Any if ends_with_any => {}
+            Token::One if ends_with_any => {
+                self.tokens.pop();
+                self.tokens.push(Token::One);
+                self.tokens.push(Token::Any);
+            }
+            Token::Any | Token::One | Token::Char(_) => self.tokens.push(token),
+        }
+    }
+
+    fn fold(&self, c: char) -> char {
+        match self.case {
+            Case::Sensitive => c,
+            Case::Insensitive => c.to_ascii_lowercase(),
+        }
+    }
+
+    /// Whether the pattern is a plain text without wildcards.
+    pub fn is_literal(&self) -> bool {
+        self.tokens.iter().all(|t| matches!(t, Token::Char(_)))
+    }
+
+    /// Whether the pattern is `*`.
+    pub fn is_everything(&self) -> bool {
+        self.tokens == [Token::Any]
+    }
+
+    /// Whether `text` as a whole is in the pattern.
+    pub fn matches(&self, text: &str) -> bool {
+        let mut rest = self.tokens.as_slice();
+        let mut chars = text.chars();
+        // Where to go on when the present attempt fails: behind the last `*`, one character later than before.
+        let mut retry = None;
+        loop {
+            match rest.split_first() {
+                Some((Token::Any, [])) => return true,
+                Some((Token::Any, tail)) => {
+                    retry = Some((tail, chars.clone()));
+                    rest = tail;
+                    continue;
+                }
+                Some((token, tail)) => {
+                    let mut ahead = chars.clone();
+                    match ahead.next() {
+                        // A later start leaves even less text for the same tokens.
+                        None => return false,
+                        Some(c) if self.accepts(*token, c) => {
+                            rest = tail;
+                            chars = ahead;
+                            continue;
+                        }
+                        Some(_) => {}
+                    }
+                }
+                None if chars.as_str().is_empty() => return true,
+                None => {}
+            }
+            let Some((tail, from)) = &mut retry else { return false };
+            if from.next().is_none() {
+                return false;
+            }
+            rest = tail;
+            chars = from.clone();
+        }
+    }
+
+    fn accepts(&self, token: Token, c: char) -> bool {
+        match token {
+            Token::Any | Token::One => true,
+            Token::Char(own) => own == self.fold(c),
+        }
+    }
+
+    /// Whether some text is in both patterns. Exact.
+    pub fn intersects(&self, other: &Self) -> bool {
+        // `row[j]`: some text is in the first i tokens of `self` and in the first j tokens of `other`.
+        let width = other.tokens.len() + 1;
+        let mut row = vec![false; width];
+        set(&mut row, 0);
+        for a in self.tokens.iter().map(Some).chain([None]) {
+            let mut next = vec![false; width];
+            for (j, b) in other.tokens.iter().map(Some).chain([None]).enumerate() {
+                if !get(&row, j) {
+                    continue;
+                }
+                match (a, b) {
+                    (Some(Token::Any), Some(_)) => {
+                        set(&mut next, j);
+                        set(&mut row, j + 1);
+                    }
+                    (Some(_), Some(Token::Any)) => {
+                        set(&mut row, j + 1);
+                        set(&mut next, j);
+                    }
+                    (Some(Token::Char(a)), Some(Token::Char(b))) if a != b => {}
+                    (Some(Token::One | Token::Char(_)), Some(Token::One | Token::Char(_))) => set(&mut next, j + 1),
+                    (Some(Token::Any), None) => set(&mut next, j),
+                    (None, Some(Token::Any)) => set(&mut row, j + 1),
+                    (Some(Token::One | Token::Char(_)), None) | (None, Some(Token::One | Token::Char(_))) => {}
+                    (None, None) => return true,
+                }
+            }
+            row = next;
+        }
+        false
+    }
+
+    /// Whether every text in `inner` is in `self`. Never true when it isn't so; false in rare cases where it is so, such as
+    /// `?*` against `*b`, which cost a proof but never make one wrong.
+    pub fn contains(&self, inner: &Self) -> bool {
+        // A walk through `self` that reads the tokens of `inner`: a `*` of `inner` can only be read by a `*` of `self`, a
+        // `?` by `*` or `?`. `row[i]` says that the first i tokens of `self` can have read what was read so far.
+        let mut row = vec![false; self.tokens.len() + 1];
+        set(&mut row, 0);
+        for read in &inner.tokens {
+            let mut next = vec![false; row.len()];
+            for (i, own) in self.tokens.iter().enumerate() {
+                if !get(&row, i) {
+                    continue;
+                }
+                match (own, read) {
+                    (Token::Any, Token::Any | Token::One | Token::Char(_)) => {
+                        set(&mut next, i);
+                        // The `*` may also stand for nothing.
+                        set(&mut row, i + 1);
+                    }
+                    (Token::One, Token::One | Token::Char(_)) => set(&mut next, i + 1),
+                    (Token::Char(a), Token::Char(b)) if a == b => set(&mut next, i + 1),
+                    (Token::One, Token::Any) | (Token::Char(_), Token::Any | Token::One | Token::Char(_)) => {}
+                }
+            }
+            row = next;
+        }
+        let last = self.tokens.len();
+        get(&row, last) || (self.tokens.last() == Some(&Token::Any) && last > 0 && get(&row, last - 1))
+    }
+
+    /// The texts of the pattern that start with `prefix`, as patterns that each start with it. Exact; empty when there are
+    /// none.
+    pub fn starting_with(&self, prefix: &str) -> Vec<Self> {
+        let mut live = vec![false; self.tokens.len() + 1];
+        set(&mut live, 0);
+        for c in prefix.chars() {
+            let mut next = vec![false; live.len()];
+            for (i, token) in self.tokens.iter().enumerate() {
+                if !get(&live, i) {
+                    continue;
+                }
+                if *token == Token::Any {
+                    set(&mut next, i);
+                    set(&mut live, i + 1);
+                } else if self.accepts(*token, c) {
+                    set(&mut next, i + 1);
+                }
+            }
+            live = next;
+        }
+        // What is left behind the last live `*` contains what is left anywhere before it.
+        let mut from = 0;
+        for (i, token) in self.tokens.iter().enumerate() {
+            if get(&live, i) && *token == Token::Any {
+                from = i;
+            }
+        }
+        let mut rests = Vec::new();
+        for i in (from..live.len()).filter(|i| get(&live, *i)) {
+            let mut glob = Self::literal(prefix, self.case);
+            glob.tokens.extend(self.tokens.iter().skip(i));
+            rests.push(glob);
+        }
+        rests
+    }
+}
+
+fn get(row: &[bool], i: usize) -> bool {
+    row.get(i).copied().unwrap_or(false)
+}
+
+fn set(row: &mut [bool], i: usize) {
+    if let Some(cell) = row.get_mut(i) {
+        *cell = true;
+    }
+}
+
+/// The pattern as it would be written in a document. (A literal `*` is written `${*}`, a literal `?` `${?}`.)
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for token in &self.tokens {
+            match token {
+                Token::Any => f.write_str("*")?,
+                Token::One => f.write_str("?")?,
+                Token::Char('*') => f.write_str("${*}")?,
+                Token::Char('?') => f.write_str("${?}")?,
+                Token::Char(c) => write!(f, "{c}")?,
+            }
+        }
+        Ok(())
+    }
+}
