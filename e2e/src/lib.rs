@@ -1,1 +1,10 @@
-//! End-to-end harness of aidp.
+//! End-to-end harness of aidp: a real control plane, an AWS emulator behind a recording, fault-injecting proxy, and the
+//! operator as a process of its own. What is tested lives in `tests/`; nothing here knows what the operator should do.
+
+pub mod proxy;
+
+/// Whatever goes wrong in the harness: the test that meets it fails and prints it.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// Result of the harness's own work.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,1 @@
+//! The user's journey against a real API server. Filled in with the operator.
