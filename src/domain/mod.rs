@@ -12,3 +12,4 @@ pub mod names;
 pub mod observed;
 pub mod plan;
 pub mod policy;
+pub mod report;
