@@ -6,6 +6,7 @@
 pub mod action;
 pub mod control;
 pub mod document;
+pub mod egress;
 pub mod finding;
 pub mod glob;
 pub mod names;
