@@ -14,3 +14,6 @@ pub mod observed;
 pub mod plan;
 pub mod policy;
 pub mod report;
+
+#[cfg(test)]
+pub(crate) mod fixture;
