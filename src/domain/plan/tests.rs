@@ -34,12 +34,12 @@ fn target(name: &str, severity: Severity) -> TargetPlan {
     }
 }
 
-fn identity(account: &str, partition: Partition) -> Read<Option<CallerIdentity>> {
-    Ok(Some(CallerIdentity {
+fn identity(account: &str, partition: Partition) -> CallerIdentity {
+    CallerIdentity {
         account: AccountId::new(account).unwrap(),
         partition,
         arn: format!("arn:aws:sts::{account}:assumed-role/aidp/session"),
-    }))
+    }
 }
 
 fn names(plan: &Plan) -> Vec<String> {
@@ -123,19 +123,19 @@ fn a_target_that_another_policy_claims_is_not_touched() {
 fn the_guard_lets_only_the_policys_own_account_and_partition_through() {
     let policy = policy(FULL_SPEC);
     assert_eq!(
-        guard_account(&policy, &identity("123456789012", Partition::Aws)),
+        guard_account(&policy, &Ok(Some(identity("123456789012", Partition::Aws)))),
         Ok(())
     );
     assert_eq!(guard_account(&policy, &Ok(None)), Ok(()));
     assert_eq!(
-        guard_account(&policy, &identity("999999999999", Partition::Aws)),
+        guard_account(&policy, &Ok(Some(identity("999999999999", Partition::Aws)))),
         Err(AccountTrouble::WrongAccount {
             wanted: AccountId::new("123456789012").unwrap(),
             actual: AccountId::new("999999999999").unwrap(),
         })
     );
     assert_eq!(
-        guard_account(&policy, &identity("123456789012", Partition::AwsCn)),
+        guard_account(&policy, &Ok(Some(identity("123456789012", Partition::AwsCn)))),
         Err(AccountTrouble::WrongPartition {
             wanted: Partition::Aws,
             actual: Partition::AwsCn
