@@ -1,0 +1,245 @@
+//! Buckets: baseline, controls and overrides resolved into what is asked of each bucket.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Problems;
+use crate::api::{
+    Bucket, BucketControls, BucketControlsOverride, ControlMode, Encryption, EncryptionAlgorithm, EncryptionOverride,
+    Gating, KMSKey, Mode, PublicAccess, TLSVersion, Targets, Transport, Versioning,
+};
+use crate::domain::glob::{Case, Glob};
+use crate::domain::names::{AccountId, BucketName, Partition, Region};
+use crate::domain::policy::{BucketTarget, Controlled, OperatorSettings, WantEncryption};
+
+pub(super) struct BucketContext<'a> {
+    pub(super) mode: Mode,
+    pub(super) region: &'a Region,
+    pub(super) partition: Partition,
+    pub(super) account: &'a AccountId,
+    pub(super) settings: &'a OperatorSettings,
+    pub(super) inventory: &'a Targets,
+}
+
+/// How a control counts: None = ignored, not even read.
+fn gating(mode: Mode, present: bool, control: Option<ControlMode>) -> Option<Gating> {
+    match (present, control.unwrap_or(ControlMode::Enforce), mode) {
+        (_, ControlMode::Ignore, _) => None,
+        (false, ControlMode::Enforce | ControlMode::Audit, _) | (true, ControlMode::Audit, Mode::Enforce) => {
+            Some(Gating::ReportOnly)
+        }
+        (true, ControlMode::Enforce, _) | (true, ControlMode::Audit, Mode::Audit) => Some(Gating::Gating),
+    }
+}
+
+pub(super) fn validate_buckets(
+    buckets: &[Bucket],
+    controls: Option<&BucketControls>,
+    context: &BucketContext<'_>,
+    problems: &mut Problems,
+) -> Vec<BucketTarget> {
+    // Absent bucketControls stand for the baseline; present ones for themselves, and what they leave out is report-only.
+    let baseline = BucketControls {
+        encryption: Some(Encryption {
+            mode: None,
+            algorithm: EncryptionAlgorithm::SseS3,
+            kms_keys: Vec::new(),
+            bucket_key: None,
+        }),
+        transport: Some(Transport::default()),
+        public_access: Some(PublicAccess::default()),
+        versioning: None,
+    };
+    let controls = controls.unwrap_or(&baseline);
+    let regions: BTreeMap<&str, &str> = context
+        .inventory
+        .buckets
+        .iter()
+        .filter_map(|b| Some((b.name.as_str(), b.region.as_deref()?)))
+        .collect();
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::with_capacity(buckets.len());
+    for Bucket {
+        name: raw,
+        controls: over,
+    } in buckets
+    {
+        let field = format!("buckets[{raw}]");
+        let Some(name) = problems.name(&field, BucketName::new(raw)) else {
+            continue;
+        };
+        if !seen.insert(name.clone()) {
+            problems.add(format!("{field}: named twice"));
+            continue;
+        }
+        if !bucket_allowed(&name, context.settings) {
+            problems.add(format!(
+                "{field}: not among the buckets that the operator's configuration allows (allowedBuckets)"
+            ));
+            continue;
+        }
+        let region_hint = regions
+            .get(name.as_str())
+            .and_then(|r| Region::new(r).ok())
+            .unwrap_or_else(|| context.region.clone());
+        let over = over.as_ref();
+        out.push(BucketTarget {
+            encryption: resolve_encryption(controls, over, &field, context, problems),
+            transport: resolve_transport(controls, over, context.mode),
+            public_access: layered_gating(
+                context.mode,
+                controls.public_access.as_ref(),
+                over.and_then(|o| o.public_access.as_ref()),
+                |p: &PublicAccess| p.mode,
+            )
+            .map(|gating| Controlled { gating, want: () }),
+            versioning: layered_gating(
+                context.mode,
+                controls.versioning.as_ref(),
+                over.and_then(|o| o.versioning.as_ref()),
+                |v: &Versioning| v.mode,
+            )
+            .map(|gating| Controlled { gating, want: () }),
+            name,
+            region_hint,
+        });
+    }
+    out.sort_by(|a, b| a.name.cmp(&b.name));
+    out
+}
+
+fn bucket_allowed(name: &BucketName, settings: &OperatorSettings) -> bool {
+    settings.allowed_buckets.as_ref().is_none_or(|globs| {
+        globs
+            .iter()
+            .any(|glob| Glob::new(glob, Case::Sensitive).matches(name.as_str()))
+    })
+}
+
+fn resolve_encryption(
+    controls: &BucketControls,
+    over: Option<&BucketControlsOverride>,
+    field: &str,
+    context: &BucketContext<'_>,
+    problems: &mut Problems,
+) -> Option<Controlled<WantEncryption>> {
+    let over = over.and_then(|o| o.encryption.as_ref());
+    let base = controls.encryption.as_ref();
+    let empty = EncryptionOverride::default();
+    let EncryptionOverride {
+        mode,
+        algorithm,
+        kms_key_arn,
+        bucket_key,
+    } = over.unwrap_or(&empty);
+    let gating = gating(
+        context.mode,
+        base.is_some() || over.is_some(),
+        mode.or_else(|| base.and_then(|b| b.mode)),
+    )?;
+    let algorithm = algorithm
+        .or_else(|| base.map(|b| b.algorithm))
+        .unwrap_or(EncryptionAlgorithm::SseS3);
+    let mut kms_keys = BTreeMap::new();
+    for KMSKey { region, key_arn } in base.map(|b| b.kms_keys.as_slice()).unwrap_or_default() {
+        let at = format!("bucketControls.encryption.kmsKeys[{region}]");
+        let Some(region) = problems.name(&at, Region::new(region)) else {
+            continue;
+        };
+        check_key(&at, key_arn, Some(&region), context, problems);
+        kms_keys.insert(region, key_arn.clone());
+    }
+    if let Some(arn) = kms_key_arn {
+        check_key(
+            &format!("{field}.controls.encryption.kmsKeyARN"),
+            arn,
+            None,
+            context,
+            problems,
+        );
+    }
+    if algorithm == EncryptionAlgorithm::SseS3 {
+        if kms_key_arn.is_some() {
+            problems.add(format!(
+                "{field}.controls.encryption: kmsKeyARN needs algorithm SSE-KMS"
+            ));
+        }
+        kms_keys.clear();
+    } else if kms_keys.is_empty() && kms_key_arn.is_none() {
+        problems.add(format!("{field}: encryption.algorithm SSE-KMS needs a key: bucketControls.encryption.kmsKeys or the bucket's kmsKeyARN"));
+    }
+    let want = WantEncryption {
+        algorithm,
+        kms_keys,
+        kms_key_arn: kms_key_arn.clone(),
+        bucket_key: if algorithm == EncryptionAlgorithm::SseS3 {
+            None
+        } else {
+            bucket_key.or_else(|| base.and_then(|b| b.bucket_key))
+        },
+    };
+    Some(Controlled { gating, want })
+}
+
+/// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`, in the right partition, region and an allowed account.
+fn check_key(at: &str, arn: &str, region: Option<&Region>, context: &BucketContext<'_>, problems: &mut Problems) {
+    let parts: Vec<&str> = arn.splitn(6, ':').collect();
+    let [scheme, partition, service, key_region, account, resource] = parts.as_slice() else {
+        problems.add(format!(
+            "{at}: {arn:?} is no key ARN; expected arn:aws:kms:REGION:ACCOUNT:key/ID"
+        ));
+        return;
+    };
+    if *scheme != "arn" || *service != "kms" || !resource.starts_with("key/") || AccountId::new(account).is_err() {
+        problems.add(format!(
+            "{at}: {arn:?} is no key ARN; expected arn:aws:kms:REGION:ACCOUNT:key/ID"
+        ));
+        return;
+    }
+    if *partition != context.partition.as_str() {
+        problems.add(format!(
+            "{at}: the key lies in partition {partition}, the account in {}",
+            context.partition
+        ));
+    }
+    if region.is_some_and(|r| r.as_str() != *key_region) {
+        problems.add(format!(
+            "{at}: the key lies in {key_region}; a KMS key works only for buckets of its own region"
+        ));
+    }
+    let allowed = |list: &Vec<AccountId>| list.iter().any(|a| a.as_str() == *account);
+    if *account != context.account.as_str() && !context.settings.allowed_kms_accounts.as_ref().is_none_or(allowed) {
+        problems.add(format!(
+            "{at}: keys of account {account} are not allowed by the operator's configuration (allowedKMSAccounts)"
+        ));
+    }
+}
+
+fn resolve_transport(
+    controls: &BucketControls,
+    over: Option<&BucketControlsOverride>,
+    policy_mode: Mode,
+) -> Option<Controlled<TLSVersion>> {
+    let over = over.and_then(|o| o.transport.as_ref());
+    let base = controls.transport.as_ref();
+    let gating = layered_gating(policy_mode, base, over, |t: &Transport| t.mode)?;
+    let version = |t: &Transport| t.minimum_tls_version;
+    let want = over
+        .and_then(version)
+        .or_else(|| base.and_then(version))
+        .unwrap_or(TLSVersion::V12);
+    Some(Controlled { gating, want })
+}
+
+/// How a control counts whose override has the same type as the control: field by field, the override first.
+fn layered_gating<T>(
+    policy_mode: Mode,
+    base: Option<&T>,
+    over: Option<&T>,
+    mode: fn(&T) -> Option<ControlMode>,
+) -> Option<Gating> {
+    gating(
+        policy_mode,
+        base.is_some() || over.is_some(),
+        over.and_then(mode).or_else(|| base.and_then(mode)),
+    )
+}

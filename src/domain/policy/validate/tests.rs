@@ -1,0 +1,363 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::api::{EncryptionAlgorithm, Gating, Protocol, TLSVersion};
+use crate::domain::fixture::{FULL_SPEC, now, policy, policy_from, settings};
+use crate::domain::policy::{BucketTarget, Controlled, Destination, PortRange, WantEncryption};
+
+const BASE: &str = r#"
+mode: Enforce
+account: {id: "123456789012", region: eu-west-1}
+buckets: [{name: fraud-training-data}]
+"#;
+const KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/11111111-1111-1111-1111-111111111111";
+
+fn problems(spec: &str) -> Vec<String> {
+    let spec: AIDataProtectionPolicySpec = serde_yaml::from_str(spec).unwrap();
+    validate(&spec, PolicySource::default(), &settings(), now()).map_or_else(|e| e.problems, |_| Vec::new())
+}
+
+fn only_bucket(spec: &str) -> BucketTarget {
+    policy(spec).buckets.into_iter().next().unwrap()
+}
+
+#[test]
+fn absent_controls_are_the_baseline_enforced_and_versioning_reported() {
+    assert_eq!(
+        only_bucket(BASE),
+        BucketTarget {
+            name: crate::domain::names::BucketName::new("fraud-training-data").unwrap(),
+            region_hint: Region::new("eu-west-1").unwrap(),
+            encryption: Some(Controlled {
+                gating: Gating::Gating,
+                want: WantEncryption {
+                    algorithm: EncryptionAlgorithm::SseS3,
+                    kms_keys: BTreeMap::new(),
+                    kms_key_arn: None,
+                    bucket_key: None,
+                },
+            }),
+            transport: Some(Controlled {
+                gating: Gating::Gating,
+                want: TLSVersion::V12
+            }),
+            public_access: Some(Controlled {
+                gating: Gating::Gating,
+                want: ()
+            }),
+            versioning: Some(Controlled {
+                gating: Gating::ReportOnly,
+                want: ()
+            }),
+        }
+    );
+}
+
+#[test]
+fn a_control_left_out_is_report_only_and_an_ignored_one_is_not_looked_at() {
+    let bucket = only_bucket(&format!(
+        "{BASE}bucketControls: {{transport: {{}}, versioning: {{mode: Ignore}}}}\n"
+    ));
+    assert_eq!(bucket.transport.map(|c| c.gating), Some(Gating::Gating));
+    assert_eq!(bucket.encryption.map(|c| c.gating), Some(Gating::ReportOnly));
+    assert_eq!(bucket.public_access.map(|c| c.gating), Some(Gating::ReportOnly));
+    assert_eq!(bucket.versioning, None);
+}
+
+#[test]
+fn a_control_in_audit_gates_only_where_the_whole_policy_audits() {
+    let controls = "bucketControls: {transport: {mode: Audit}}\n";
+    let enforce = only_bucket(&format!("{BASE}{controls}"));
+    let audit = only_bucket(&format!("{}{controls}", BASE.replace("Enforce", "Audit")));
+    assert_eq!(enforce.transport.map(|c| c.gating), Some(Gating::ReportOnly));
+    assert_eq!(audit.transport.map(|c| c.gating), Some(Gating::Gating));
+}
+
+#[test]
+fn an_override_wins_field_by_field() {
+    let spec = format!(
+        "{}bucketControls: {{encryption: {{algorithm: SSE-KMS, kmsKeys: [{{region: eu-west-1, keyARN: \"{KEY}\"}}], bucketKey: Enabled}}}}\n",
+        BASE.replace(
+            "{name: fraud-training-data}",
+            "{name: fraud-training-data, controls: {encryption: {bucketKey: Disabled}, versioning: {}}}"
+        )
+    );
+    let bucket = only_bucket(&spec);
+    let encryption = bucket.encryption.unwrap();
+    assert_eq!(encryption.gating, Gating::Gating);
+    assert_eq!(encryption.want.algorithm, EncryptionAlgorithm::SseKms);
+    assert_eq!(
+        encryption.want.kms_keys,
+        BTreeMap::from([(Region::new("eu-west-1").unwrap(), KEY.to_owned())])
+    );
+    assert_eq!(encryption.want.bucket_key, Some(crate::api::BucketKey::Disabled));
+    assert_eq!(
+        bucket.versioning,
+        Some(Controlled {
+            gating: Gating::Gating,
+            want: ()
+        })
+    );
+}
+
+#[test]
+fn a_role_without_read_reads_every_bucket_of_the_policy() {
+    let spec = FULL_SPEC
+        .replace(
+            "{name: fraud-training-data}",
+            "{name: other-data}, {name: fraud-training-data}",
+        )
+        .replace(
+            "  read: [{bucket: fraud-training-data, prefixes: [\"curated/\"]}]\n",
+            "",
+        );
+    let read = policy(&spec).roles.into_iter().next().unwrap().read;
+    let names: Vec<(&str, usize)> = read.iter().map(|r| (r.bucket.as_str(), r.prefixes.len())).collect();
+    assert_eq!(names, [("fraud-training-data", 0), ("other-data", 0)]);
+}
+
+#[test]
+fn a_cidr_without_ports_means_https() {
+    let egress = policy(FULL_SPEC).egress.into_iter().next().unwrap();
+    let https = PortRange {
+        first: 443,
+        last: 443,
+        protocol: Protocol::Tcp,
+    };
+    assert_eq!(
+        egress.allow,
+        [Destination::Cidr {
+            cidr: "0.0.0.0/0".parse().unwrap(),
+            ports: vec![https]
+        }]
+    );
+}
+
+#[test]
+fn the_operators_ceiling_beats_the_policys_mode() {
+    let spec: AIDataProtectionPolicySpec = serde_yaml::from_str(FULL_SPEC).unwrap();
+    let settings = OperatorSettings {
+        max_mode: Mode::Audit,
+        ..settings()
+    };
+    assert_eq!(
+        validate(&spec, PolicySource::default(), &settings, now()).unwrap().mode,
+        Mode::Audit
+    );
+}
+
+#[test]
+fn a_suspension_by_annotation_is_capped_and_one_by_spec_is_not() {
+    let late = "2027-01-01T00:00:00Z";
+    let source = PolicySource {
+        suspend_until: Some(late.to_owned()),
+        ..PolicySource::default()
+    };
+    let capped = policy_from(FULL_SPEC, source).suspended_until;
+    assert_eq!(capped, Some("2026-06-02T12:00:00Z".parse().unwrap()));
+    let by_spec = policy(&format!(
+        "{FULL_SPEC}suspension: {{untilTime: \"{late}\", reason: CHG-1}}\n"
+    ))
+    .suspended_until;
+    assert_eq!(by_spec, Some(late.parse().unwrap()));
+}
+
+#[test]
+fn a_suspension_that_is_over_is_none() {
+    let spec = format!("{FULL_SPEC}suspension: {{untilTime: \"2026-06-01T11:59:59Z\", reason: CHG-1}}\n");
+    assert_eq!(policy(&spec).suspended_until, None);
+}
+
+#[test]
+fn durations_follow_the_gateway_api_format() {
+    for (text, want) in [
+        ("5m", Some(300_000)),
+        ("1h30m", Some(5_400_000)),
+        ("90s", Some(90_000)),
+        ("1h1m1s1ms", Some(3_661_001)),
+        ("", None),
+        ("5", None),
+        ("m", None),
+        ("-5m", None),
+        ("1.5h", None),
+        ("5 m", None),
+        ("123456s", None),
+        ("1s1s1s1s1s", None),
+        ("5µs", None),
+    ] {
+        assert_eq!(gateway_duration(text).map(|d| d.as_millis()), want, "{text:?}");
+    }
+}
+
+#[test]
+fn every_bad_field_is_named_with_its_fix() {
+    for (change, want) in [
+        (
+            ("account: {id: \"123456789012\"", "account: {id: \"12345\""),
+            "account.id: account id \"12345\": expected 12 digits",
+        ),
+        (
+            ("region: eu-west-1}\nbuckets", "region: Europe}\nbuckets"),
+            "account.region: region \"Europe\": expected a name such as eu-west-1",
+        ),
+        (
+            ("mode: Enforce", "mode: Enforce\ninterval: 1s"),
+            "interval: \"1s\" is too short; at least 30s",
+        ),
+        (
+            ("mode: Enforce", "mode: Enforce\ninterval: 25h"),
+            "interval: \"25h\" is too long; at most 24h",
+        ),
+        (
+            ("mode: Enforce", "mode: Enforce\ninterval: soon"),
+            "interval: \"soon\" is no duration; expected e.g. 90s, 5m, 1h30m",
+        ),
+        (
+            ("{name: fraud-training-data}", "{name: \"s3://data\"}"),
+            "buckets[s3://data]: bucket name \"s3://data\": expected 3 to 63 lower-case letters, digits, dots and hyphens; no s3://, no ARN",
+        ),
+        (
+            ("{name: fraud-training-data}", "{name: abc}, {name: abc}"),
+            "buckets[abc]: named twice",
+        ),
+        (
+            ("mode: Enforce", "mode: Enforce\nlimits: {maxWritesPerReconcile: 0}"),
+            "limits.maxWritesPerReconcile: must be at least 1",
+        ),
+        (
+            (
+                "mode: Enforce",
+                "mode: Enforce\nsuspension: {untilTime: tomorrow, reason: x}",
+            ),
+            "suspension.untilTime: \"tomorrow\" is not an RFC 3339 time, e.g. 2026-12-01T00:00:00Z",
+        ),
+    ] {
+        assert_eq!(problems(&BASE.replace(change.0, change.1)), [want], "{change:?}");
+    }
+}
+
+#[test]
+fn every_bad_key_is_named_with_its_fix() {
+    for (key, want) in [
+        (
+            "arn:aws:kms:us-east-1:123456789012:key/1",
+            "the key lies in us-east-1; a KMS key works only for buckets of its own region",
+        ),
+        (
+            "arn:aws-cn:kms:eu-west-1:123456789012:key/1",
+            "the key lies in partition aws-cn, the account in aws",
+        ),
+        (
+            "alias/data",
+            "\"alias/data\" is no key ARN; expected arn:aws:kms:REGION:ACCOUNT:key/ID",
+        ),
+        (
+            "arn:aws:s3:eu-west-1:123456789012:key/1",
+            "\"arn:aws:s3:eu-west-1:123456789012:key/1\" is no key ARN; expected arn:aws:kms:REGION:ACCOUNT:key/ID",
+        ),
+    ] {
+        let spec = format!(
+            "{BASE}bucketControls: {{encryption: {{algorithm: SSE-KMS, kmsKeys: [{{region: eu-west-1, keyARN: \"{key}\"}}]}}}}\n"
+        );
+        assert_eq!(
+            problems(&spec),
+            [format!("bucketControls.encryption.kmsKeys[eu-west-1]: {want}")]
+        );
+    }
+}
+
+#[test]
+fn configuration_caps_buckets_and_key_accounts() {
+    let spec = format!(
+        "{BASE}bucketControls: {{encryption: {{algorithm: SSE-KMS, kmsKeys: [{{region: eu-west-1, keyARN: \"arn:aws:kms:eu-west-1:999999999999:key/1\"}}]}}}}\n"
+    );
+    let spec: AIDataProtectionPolicySpec = serde_yaml::from_str(&spec).unwrap();
+    let settings = OperatorSettings {
+        allowed_buckets: Some(vec!["prod-*".to_owned()]),
+        allowed_kms_accounts: Some(Vec::new()),
+        ..settings()
+    };
+    assert_eq!(
+        validate(&spec, PolicySource::default(), &settings, now())
+            .unwrap_err()
+            .problems,
+        [
+            "buckets[fraud-training-data]: not among the buckets that the operator's configuration allows (allowedBuckets)"
+        ]
+    );
+    let open = OperatorSettings {
+        allowed_buckets: Some(vec!["fraud-*-data".to_owned()]),
+        ..settings
+    };
+    assert_eq!(
+        validate(&spec, PolicySource::default(), &open, now())
+            .unwrap_err()
+            .problems,
+        [
+            "bucketControls.encryption.kmsKeys[eu-west-1]: keys of account 999999999999 are not allowed by the operator's configuration (allowedKMSAccounts)"
+        ]
+    );
+}
+
+#[test]
+fn every_bad_role_and_rule_is_named_with_its_fix() {
+    for (change, want) in [
+        (
+            ("bucket: fraud-training-data,", "bucket: somebody-elses,"),
+            "trainingRoles[fraud-trainer].read[somebody-elses]: not one of spec.buckets; a role can only be given data that this policy protects",
+        ),
+        (
+            ("\"curated/\"", "\"cur*\""),
+            "trainingRoles[fraud-trainer].read[fraud-training-data].prefixes: \"cur*\" is taken literally and may not contain *, ? or $",
+        ),
+        (
+            ("name: fraud-trainer\n", "name: a/b\n"),
+            "trainingRoles[a/b]: role name \"a/b\": expected 1 to 64 letters, digits and +=,.@_-; no ARN, no path",
+        ),
+        (
+            (
+                "  workloadIdentity: IRSA",
+                "  workloadIdentity: IRSA\n  maxSessionDurationSeconds: 60",
+            ),
+            "trainingRoles[fraud-trainer].maxSessionDurationSeconds: 60 lies outside 3600 to 43200",
+        ),
+        (
+            ("{matchLabels: {team: ml}}", "{}"),
+            "egress[training].namespaceSelector: may not be empty",
+        ),
+        (
+            ("{matchLabels: {workload: training}}", "{}"),
+            "egress[training].podSelector: may not be empty",
+        ),
+        (
+            ("{team: ml}", "{kubernetes.io/metadata.name: kube-system}"),
+            "egress[training].namespaceSelector: namespace kube-system cannot be restricted",
+        ),
+        (
+            ("{team: ml}", "{kubernetes.io/metadata.name: aidp-system}"),
+            "egress[training].namespaceSelector: namespace aidp-system cannot be restricted",
+        ),
+        (
+            ("cidr: 0.0.0.0/0", "cidr: 10.0.0.1/8"),
+            "egress[training].allow[0].cidr: expected a network address in CIDR notation, e.g. 10.20.0.0/16",
+        ),
+        (
+            ("cidr: 0.0.0.0/0", "cidr: 0.0.0.0/0, ports: [{port: 80}]"),
+            "egress[training].allow[0]: 0.0.0.0/0 (anywhere) is allowed on 443/TCP only",
+        ),
+        (
+            ("cidr: 0.0.0.0/0", "cidr: 10.0.0.0/8, ports: [{port: 90, endPort: 80}]"),
+            "egress[training].allow[0].ports: 90–80 is no port range within 1 to 65535",
+        ),
+    ] {
+        assert_eq!(problems(&FULL_SPEC.replace(change.0, change.1)), [want], "{change:?}");
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let spec = FULL_SPEC
+        .replace("cidr: 0.0.0.0/0", "cidr: x")
+        .replace("name: fraud-trainer\n", "name: a/b\n");
+    assert_eq!(problems(&spec).len(), 2);
+}
