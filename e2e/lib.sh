@@ -66,3 +66,14 @@ stop_pid() {
   local i; for ((i = 0; i < 50; i++)); do kill -0 "$1" 2>/dev/null || return 0; sleep 0.1; done
   kill -9 "$1" 2>/dev/null || true
 }
+
+# aidp_binary: path of the debug build of the operator, up to date. Built as the tests build it (their features of the
+# dependencies), so that the AWS SDK is not compiled a second time.
+aidp_binary() {
+  if [ -n "${AIDP_BIN:-}" ]; then echo "$AIDP_BIN"; return; fi
+  need cargo "Install Rust from https://rustup.rs/."
+  local root; root=$(dirname "$E2E")
+  (cd "$root" && cargo test --quiet --workspace --no-run >&2) || die "the operator does not compile"
+  local target; target=$(cd "$root" && cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
+  echo "$target/debug/aidp"
+}

@@ -2,7 +2,7 @@
 # A real Kubernetes control plane (etcd and kube-apiserver) on loopback, every file of it under one folder.
 #   plane.sh up DIR               start on free ports; prints the path of the administrator's kubeconfig
 #   plane.sh down DIR             stop
-#   plane.sh run DIR              up, print the path, wait until stdin closes, down: dies with whoever started it
+#   plane.sh run DIR              up, print the path, wait until stdin closes, down, remove DIR: ends with whoever started it
 #   plane.sh stop-apiserver DIR   as if the API server had crashed
 #   plane.sh start-apiserver DIR  on the same port again
 # API only: no controller-manager (so no garbage collection, no `default` ServiceAccount), no scheduler, no node.
@@ -92,7 +92,7 @@ case $verb in
   up) up || die "the control plane did not start; its logs are in $D/log"; echo "$D/admin.kubeconfig" ;;
   down) down ;;
   run)
-    trap down EXIT
+    trap 'down; rm -rf "$D"' EXIT
     trap 'exit 0' INT TERM
     up || die "the control plane did not start; its logs are in $D/log"
     echo "$D/admin.kubeconfig"

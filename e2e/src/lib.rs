@@ -1,7 +1,16 @@
 //! End-to-end harness of aidp: a real control plane, an AWS emulator behind a recording, fault-injecting proxy, and the
 //! operator as a process of its own. What is tested lives in `tests/`; nothing here knows what the operator should do.
 
+pub mod audit;
+pub mod aws;
+pub mod emulator;
+pub mod operator;
+pub mod plane;
+pub mod process;
 pub mod proxy;
+pub mod view;
+pub mod wait;
+pub mod world;
 
 /// Whatever goes wrong in the harness: the test that meets it fails and prints it.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

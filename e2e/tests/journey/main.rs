@@ -1,1 +1,10 @@
-//! The user's journey against a real API server. Filled in with the operator.
+//! The user's journey against a real API server, an AWS emulator behind a fault-injecting proxy, and the operator as a
+//! process with its own ServiceAccount's rights. One binary, so that its tests share control planes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what is missing must fail the test"
+)]
+
+mod crd;

@@ -1,0 +1,47 @@
+# `make help` lists what there is. Tools that tests need are built or installed once, pinned, into
+# ${AIDP_CACHE:-~/.cache/aidp}, outside the work tree.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help build check generate test unit e2e deny advisories tools tools-fakecloud tools-versitygw clean-cache
+
+help: ## This list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+build: ## Release build of the operator and CLI: target/release/aidp
+	cargo build --release --bin aidp
+
+check: ## What to run before a commit: format, clippy, unit tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --features aidp-e2e/e2e -- -D warnings
+	cargo test --workspace --quiet
+
+generate: ## Rewrites the generated files (crds/)
+	e2e/generate.sh
+
+test: ## Everything CI runs, with a table of seconds per stage
+	e2e/test.sh
+
+unit: ## Unit, property, golden and adapter tests
+	cargo test --workspace
+
+e2e: ## The journey on a real API server and an AWS emulator (pick tests: make e2e TESTS=crd)
+	e2e/journey.sh $(TESTS)
+
+deny: ## Licences, bans and sources of the dependencies
+	"$$(e2e/tools.sh cargo-deny)" --offline check licenses bans sources
+
+advisories: ## Known vulnerabilities of the dependencies (fetches the RustSec database)
+	"$$(e2e/tools.sh cargo-deny)" check advisories
+
+tools: ## Builds or installs everything `make test` needs, ahead of time
+	e2e/controlplane/build.sh
+	e2e/tools.sh moto cargo-deny
+
+tools-fakecloud: ## Builds fakecloud, the emulator that enforces policies (~10 min)
+	e2e/tools.sh fakecloud
+
+tools-versitygw: ## Builds versitygw, an S3 server that lacks half of the S3 API
+	e2e/tools.sh versitygw
+
+clean-cache: ## Removes the cached tools
+	rm -rf "$${AIDP_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/aidp}"

@@ -1,0 +1,341 @@
+//! Control planes. A test has one to itself: the policy is cluster-scoped, so two operators on one API server would see
+//! each other's objects. Planes are started when needed and used again, at most [`limit`] at a time.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{e2e_dir, project_dir};
+use crate::{Error, Result};
+
+/// Namespace of the operator.
+pub const NAMESPACE: &str = "aidp-system";
+
+/// ServiceAccount of the operator.
+pub const SERVICE_ACCOUNT: &str = "aidp";
+
+/// A running control plane, or the cluster that `KUBECONFIG` names.
+#[derive(Debug)]
+struct Plane {
+    kubectl: PathBuf,
+    admin: PathBuf,
+    own: Option<Own>,
+}
+
+/// What only a plane of our own has.
+#[derive(Debug)]
+struct Own {
+    folder: TempDir,
+    /// Ends, and takes the plane with it, when its stdin closes: with this process.
+    process: Child,
+}
+
+/// The right to use a control plane; gives it back, cleaned, when dropped.
+#[derive(Debug)]
+pub struct Lease {
+    plane: Option<Plane>,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Plane>,
+    in_use: usize,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    idle: Vec::new(),
+    in_use: 0,
+});
+static FREED: Condvar = Condvar::new();
+
+fn pool() -> MutexGuard<'static, Pool> {
+    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Most control planes at a time: `AIDP_E2E_PLANES`, else one for two cores, at least two. One on a given cluster.
+fn limit() -> usize {
+    static LIMIT: OnceLock<usize> = OnceLock::new();
+    *LIMIT.get_or_init(|| {
+        if given().is_some() {
+            return 1;
+        }
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        std::env::var("AIDP_E2E_PLANES")
+            .ok()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or((cores / 2).max(2))
+    })
+}
+
+/// The cluster that the caller named, if any.
+fn given() -> Option<PathBuf> {
+    std::env::var_os("KUBECONFIG")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+impl Lease {
+    /// A control plane with the CRD, the operator's namespace and its RBAC, and no policy. Blocks while all are in use.
+    ///
+    /// # Errors
+    /// When none can be started.
+    pub fn take() -> Result<Self> {
+        let mut pool = pool();
+        while pool.in_use >= limit() {
+            pool = FREED.wait(pool).unwrap_or_else(PoisonError::into_inner);
+        }
+        pool.in_use += 1;
+        let idle = pool.idle.pop();
+        drop(pool);
+        // From here on a failure gives the place back, through Drop.
+        let mut lease = Self { plane: None };
+        lease.plane = Some(match idle {
+            Some(plane) => plane,
+            None => Plane::start()?,
+        });
+        Ok(lease)
+    }
+
+    fn plane(&self) -> Result<&Plane> {
+        self.plane
+            .as_ref()
+            .ok_or_else(|| Error::from("the control plane has been given back"))
+    }
+
+    /// Kubeconfig of the administrator: for the test, never for the operator.
+    ///
+    /// # Errors
+    /// Never while the lease is held.
+    pub fn admin(&self) -> Result<&Path> {
+        Ok(&self.plane()?.admin)
+    }
+
+    /// Runs kubectl as the administrator and returns its stdout.
+    ///
+    /// # Errors
+    /// With kubectl's stderr.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<String> {
+        self.plane()?.kubectl(arguments, None)
+    }
+
+    /// Runs kubectl as the administrator with `stdin`.
+    ///
+    /// # Errors
+    /// With kubectl's stderr.
+    pub fn kubectl_with(&self, arguments: &[&str], stdin: &str) -> Result<String> {
+        self.plane()?.kubectl(arguments, Some(stdin))
+    }
+
+    /// Writes a kubeconfig that acts as the operator's ServiceAccount by a token of its own.
+    ///
+    /// # Errors
+    /// When the token can't be made.
+    pub fn write_operator_kubeconfig(&self, path: &Path) -> Result<()> {
+        let token = self.kubectl(&["create", "token", SERVICE_ACCOUNT, "-n", NAMESPACE, "--duration=8h"])?;
+        let admin: Value =
+            serde_json::from_str(&self.kubectl(&["config", "view", "--raw", "--minify", "--flatten", "-o=json"])?)?;
+        let cluster = admin
+            .pointer("/clusters/0/cluster")
+            .ok_or("kubeconfig without a cluster")?;
+        let config = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "operator",
+            "clusters": [{"name": "cluster", "cluster": cluster}],
+            "users": [{"name": "operator", "user": {"token": token.trim()}}],
+            "contexts": [{"name": "operator", "context": {"cluster": "cluster", "user": "operator"}}],
+        });
+        Ok(std::fs::write(path, config.to_string())?)
+    }
+
+    /// Stops the API server as if it had crashed.
+    ///
+    /// # Errors
+    /// On a cluster that is not ours to stop.
+    pub fn stop_apiserver(&self) -> Result<()> {
+        self.script("stop-apiserver")
+    }
+
+    /// Starts the API server again, on the same port.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn start_apiserver(&self) -> Result<()> {
+        self.script("start-apiserver")
+    }
+
+    fn script(&self, verb: &str) -> Result<()> {
+        let own = self
+            .plane()?
+            .own
+            .as_ref()
+            .ok_or("KUBECONFIG names a cluster whose API server is not ours to stop")?;
+        let status = Command::new("bash")
+            .arg(e2e_dir().join("controlplane/plane.sh"))
+            .arg(verb)
+            .arg(own.folder.path())
+            .status()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("plane.sh {verb} failed").into())
+        }
+    }
+
+    /// The API server's audit log; none on a cluster that `KUBECONFIG` names.
+    #[must_use]
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        let own = self.plane.as_ref()?.own.as_ref()?;
+        Some(own.folder.path().join("log/audit.jsonl"))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // After a failed test nobody knows in which state its plane is: it is stopped, not used again.
+        let clean = self
+            .plane
+            .take()
+            .filter(|_| !std::thread::panicking())
+            .and_then(|plane| plane.clean().ok().map(|()| plane));
+        let mut pool = pool();
+        pool.in_use -= 1;
+        pool.idle.extend(clean);
+        drop(pool);
+        FREED.notify_one();
+    }
+}
+
+impl Plane {
+    fn start() -> Result<Self> {
+        let plane = match given() {
+            Some(admin) => Self {
+                kubectl: kubectl_of_given_cluster(),
+                admin,
+                own: None,
+            },
+            None => Self::start_own()?,
+        };
+        plane.prepare()?;
+        Ok(plane)
+    }
+
+    fn start_own() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("aidp-e2e-").tempdir()?;
+        let mut process = Command::new("bash")
+            .arg(e2e_dir().join("controlplane/plane.sh"))
+            .arg("run")
+            .arg(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let stdout = process.stdout.take().ok_or("plane.sh without stdout")?;
+        let mut admin = String::new();
+        BufReader::new(stdout).read_line(&mut admin)?;
+        if admin.is_empty() {
+            process.wait()?;
+            return Err("the control plane did not start; what is missing was printed above".into());
+        }
+        let environment = std::fs::read_to_string(folder.path().join("env"))?;
+        let binaries = environment
+            .lines()
+            .find_map(|line| line.strip_prefix("BIN="))
+            .ok_or("plane.sh wrote no BIN")?;
+        Ok(Self {
+            kubectl: Path::new(binaries).join("kubectl"),
+            admin: PathBuf::from(admin.trim()),
+            own: Some(Own { folder, process }),
+        })
+    }
+
+    /// CRD, namespace, ServiceAccount, ClusterRole: what an installation consists of, from the files that users apply.
+    fn prepare(&self) -> Result<()> {
+        for manifest in ["crds", "deploy/rbac.yaml"] {
+            let path = project_dir().join(manifest);
+            let path = path.to_str().ok_or("the project's path is not UTF-8")?;
+            self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", path], None)?;
+        }
+        self.kubectl(
+            &[
+                "wait",
+                "--for=condition=Established",
+                "--timeout=60s",
+                "crd/aidataprotectionpolicies.aidp.dev",
+            ],
+            None,
+        )?;
+        self.clean()
+    }
+
+    /// Removes what a test left: policies (with their finalizers), NetworkPolicies of the operator, its Leases.
+    fn clean(&self) -> Result<()> {
+        let names = self.kubectl(&["get", "adpp", "-o=name"], None)?;
+        for name in names.lines() {
+            self.kubectl(
+                &[
+                    "patch",
+                    name,
+                    "--type=merge",
+                    "-p",
+                    r#"{"metadata":{"finalizers":null}}"#,
+                ],
+                None,
+            )?;
+        }
+        self.kubectl(&["delete", "adpp", "--all", "--wait=true", "--timeout=30s"], None)?;
+        self.kubectl(
+            &[
+                "delete",
+                "networkpolicies",
+                "-A",
+                "-l",
+                "app.kubernetes.io/managed-by=aidp",
+            ],
+            None,
+        )?;
+        self.kubectl(&["delete", "leases", "-n", NAMESPACE, "--all"], None)?;
+        Ok(())
+    }
+
+    fn kubectl(&self, arguments: &[&str], stdin: Option<&str>) -> Result<String> {
+        use std::io::Write;
+        let mut child = Command::new(&self.kubectl)
+            .arg("--kubeconfig")
+            .arg(&self.admin)
+            .arg("--request-timeout=60s")
+            .args(arguments)
+            .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let (Some(text), Some(mut pipe)) = (stdin, child.stdin.take()) {
+            pipe.write_all(text.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            Ok(String::from_utf8(output.stdout)?)
+        } else {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            Err(format!("kubectl {}: {}", arguments.join(" "), stderr.trim()).into())
+        }
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        if let Some(own) = &mut self.own {
+            drop(own.process.stdin.take());
+            // Nothing to do about a failure: the process sees its stdin close in any case.
+            let _ = own.process.wait();
+        }
+    }
+}
+
+fn kubectl_of_given_cluster() -> PathBuf {
+    std::env::var_os("KUBEBUILDER_ASSETS").map_or_else(
+        || PathBuf::from("kubectl"),
+        |folder| PathBuf::from(folder).join("kubectl"),
+    )
+}

@@ -1,0 +1,287 @@
+//! Everything one test needs: a control plane, an emulator behind a proxy, and as many operators as it starts.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::audit::Audit;
+use crate::aws::Aws;
+use crate::emulator::{ACCOUNT, Emulator, REGION};
+use crate::operator::{Operator, Settings, Surroundings};
+use crate::plane::Lease;
+use crate::process::project_dir;
+use crate::proxy::Proxy;
+use crate::view::PolicyView;
+use crate::wait::eventually;
+use crate::{Error, Result};
+
+/// How long a test waits for the operator to do what it should. Far above what it takes: two cores may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The surroundings of one test.
+pub struct World {
+    /// The proxy in front of the emulator.
+    pub proxy: Proxy,
+    /// AWS as an outsider sees it.
+    pub aws: Aws,
+    /// The control plane.
+    pub plane: Lease,
+    surroundings: Surroundings,
+    // Fields are dropped in this order: the emulator outlives the proxy and the clients.
+    _emulator: Emulator,
+}
+
+/// Runs one test in a world of its own. On failure the operators' logs are printed; they stay in `target/e2e/<test>/`.
+///
+/// # Panics
+/// When the test fails.
+#[expect(clippy::panic, reason = "this is how a test fails")]
+pub fn journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
+    let outcome = (|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        runtime.block_on(async {
+            let mut world = World::start().await?;
+            test(&mut world).await.inspect_err(|_| world.explain())
+        })
+    })();
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+impl World {
+    async fn start() -> Result<Self> {
+        let name = std::thread::current().name().unwrap_or("test").replace("::", "-");
+        let folder = project_dir().join("target/e2e").join(name);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder)?;
+        }
+        std::fs::create_dir_all(&folder)?;
+        let plane = Lease::take()?;
+        let emulator = Emulator::start(&folder).await?;
+        let proxy = Proxy::start(emulator.address()).await?;
+        let (ca, kubeconfig) = (folder.join("ca.pem"), folder.join("operator.kubeconfig"));
+        proxy.write_ca(&ca)?;
+        plane.write_operator_kubeconfig(&kubeconfig)?;
+        let surroundings = Surroundings {
+            folder,
+            kubeconfig,
+            endpoint: proxy.endpoint(),
+            ca,
+        };
+        Ok(Self {
+            aws: Aws::new(emulator.address()),
+            proxy,
+            plane,
+            surroundings,
+            _emulator: emulator,
+        })
+    }
+
+    /// Where files and logs of this test are.
+    #[must_use]
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
+    /// Starts an operator and waits until it says that it is ready.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready in time.
+    pub async fn operator(&self, name: &str, settings: &Settings) -> Result<Operator> {
+        let mut operator = self.operator_unready(name, settings).await?;
+        let ready = eventually(PATIENCE, "the operator is ready", || async {
+            match operator.get("/readyz").await {
+                Ok((200, _)) => Ok(()),
+                Ok((status, body)) => Err(Error::from(format!("/readyz says {status}: {body}"))),
+                Err(error) => Err(error),
+            }
+        })
+        .await;
+        match ready {
+            Ok(()) => Ok(operator),
+            Err(error) if operator.running() => Err(error),
+            Err(_) => Err(format!("the operator ended; it said:\n{}", tail(&operator.log()?)).into()),
+        }
+    }
+
+    /// Starts an operator without waiting.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub async fn operator_unready(&self, name: &str, settings: &Settings) -> Result<Operator> {
+        Operator::start(&self.surroundings, name, settings).await
+    }
+
+    /// Applies an object as a user would: `kubectl apply --server-side`.
+    ///
+    /// # Errors
+    /// With the API server's answer.
+    pub fn apply(&self, object: &Value) -> Result<()> {
+        let arguments = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager=e2e",
+            "-f",
+            "-",
+        ];
+        self.plane.kubectl_with(&arguments, &object.to_string()).map(drop)
+    }
+
+    /// Creates a namespace with labels.
+    ///
+    /// # Errors
+    /// With the API server's answer.
+    pub fn namespace(&self, name: &str, labels: &Value) -> Result<()> {
+        self.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
+    }
+
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// With the API server's answer.
+    pub fn policy(&self, name: &str) -> Result<PolicyView> {
+        let text = self.plane.kubectl(&["get", "adpp", name, "-o=json"])?;
+        Ok(PolicyView(serde_json::from_str(&text)?))
+    }
+
+    /// Waits until a policy, judged as it is now, makes `seen` equal `wanted`.
+    ///
+    /// # Errors
+    /// When it does not in time: with what was seen last.
+    pub async fn until<T: PartialEq + Debug>(
+        &self,
+        name: &str,
+        wanted: T,
+        seen: impl Fn(&PolicyView) -> T,
+    ) -> Result<PolicyView> {
+        eventually(PATIENCE, &format!("policy {name} shows {wanted:?}"), || async {
+            let policy = self.policy(name)?;
+            if !policy.current() {
+                return Err(Error::from(format!("not judged yet: {}", policy.summary())));
+            }
+            let now = seen(&policy);
+            if now == wanted {
+                Ok(policy)
+            } else {
+                Err(format!("{now:?}; {}", policy.summary()).into())
+            }
+        })
+        .await
+    }
+
+    /// Waits for a row of the condition table: `Ready Reconciling Stalled Drifted reason`.
+    ///
+    /// # Errors
+    /// When it does not come in time.
+    pub async fn until_row(&self, name: &str, row: &str) -> Result<PolicyView> {
+        self.until(name, row.to_owned(), PolicyView::row).await
+    }
+
+    /// Asks for a reconcile now, as a user would, and waits until it has been handled.
+    ///
+    /// # Errors
+    /// When it is not handled in time.
+    pub async fn reconcile(&self, name: &str) -> Result<PolicyView> {
+        let now = jiff::Timestamp::now().to_string();
+        self.request_reconcile(name, &now)?;
+        self.until(name, now, |policy| {
+            policy.text("/status/lastHandledReconcileAt").to_owned()
+        })
+        .await
+    }
+
+    /// Asks for a reconcile without waiting for it.
+    ///
+    /// # Errors
+    /// With the API server's answer.
+    pub fn request_reconcile(&self, name: &str, value: &str) -> Result<()> {
+        let annotation = format!("aidp.dev/reconcile-requested-at={value}");
+        self.plane
+            .kubectl(&["annotate", "adpp", name, "--overwrite", &annotation])
+            .map(drop)
+    }
+
+    /// A mark in the audit log. None on a cluster that `KUBECONFIG` names: then the caller says aloud what it could not
+    /// check.
+    ///
+    /// # Errors
+    /// When a plane of our own has no log.
+    pub fn audit(&self) -> Result<Option<Audit>> {
+        let audit = self.plane.audit_log().map(Audit::from_now).transpose()?;
+        if audit.is_none() {
+            eprintln!(
+                "NOT CHECKED: requests to the API server, since KUBECONFIG names a cluster without an audit log to read"
+            );
+        }
+        Ok(audit)
+    }
+
+    /// Prints what a developer wants to see of a failed test.
+    fn explain(&self) {
+        eprintln!("--- files of this test: {}", self.surroundings.folder.display());
+        for log in self.logs() {
+            eprintln!(
+                "--- {}\n{}",
+                log.display(),
+                tail(&std::fs::read_to_string(&log).unwrap_or_default())
+            );
+        }
+        let calls = self.proxy.calls();
+        eprintln!("--- last of {} AWS calls", calls.len());
+        for call in calls.iter().rev().take(30).rev() {
+            let resource = call.operation.resource.as_deref().unwrap_or("-");
+            eprintln!("{:5} {} {resource} {:?}", call.seq, call.name(), call.outcome);
+        }
+        eprintln!(
+            "--- policies\n{}",
+            self.plane.kubectl(&["get", "adpp", "-o=yaml"]).unwrap_or_default()
+        );
+    }
+
+    fn logs(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.surroundings.folder)
+            .into_iter()
+            .flatten()
+            .flatten();
+        let logs = entries
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|e| e == "log"));
+        logs.filter(|path| path.file_stem().is_some_and(|stem| stem != "moto"))
+            .collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.explain();
+        }
+    }
+}
+
+fn tail(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines
+        .iter()
+        .skip(lines.len().saturating_sub(40))
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A policy in the account of the emulator, with `spec` over a mode of Enforce and an interval of half a minute.
+#[must_use]
+pub fn policy(name: &str, spec: &Value) -> Value {
+    let mut whole = json!({"mode": "Enforce", "interval": "30s", "account": {"id": ACCOUNT, "region": REGION}});
+    if let (Some(whole), Some(spec)) = (whole.as_object_mut(), spec.as_object()) {
+        whole.extend(spec.clone());
+    }
+    json!({"apiVersion": "aidp.dev/v1alpha1", "kind": "AIDataProtectionPolicy", "metadata": {"name": name}, "spec": whole})
+}

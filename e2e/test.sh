@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Every stage of `make test`, each one even when an earlier one failed, then a table of seconds. Fails if any failed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. e2e/lib.sh
+need cargo "Install Rust from https://rustup.rs/."
+need git "Debian, Ubuntu: apt-get install git."
+need cc "aws-lc and the Rust linker need a C compiler. Debian, Ubuntu: apt-get install build-essential."
+need_basics; need_python
+[ -n "${KUBECONFIG:-}" ] || [ -n "${KUBEBUILDER_ASSETS:-}" ] || need_go
+
+names=() seconds=() results=() failed=0
+stage() {
+  local name=$1 start=$SECONDS; shift
+  say ""; say "=== $name: $*"
+  if "$@"; then results+=(ok); else results+=(FAILED); failed=1; fi
+  names+=("$name") seconds+=($((SECONDS - start)))
+}
+tools() { e2e/tools.sh moto cargo-deny && { [ -n "${KUBECONFIG:-}" ] || e2e/controlplane/build.sh; }; }
+
+stage format cargo fmt --all --check
+stage clippy cargo clippy --workspace --all-targets --features aidp-e2e/e2e -- -D warnings
+stage no-operator cargo clippy -p aidp --no-default-features -- -D warnings
+stage compile cargo test --workspace --no-run
+stage unit cargo test --workspace --no-fail-fast
+stage generated e2e/generate.sh --check
+stage tools tools
+stage deny "$(e2e/tools.sh cargo-deny)" --offline check licenses bans sources
+stage e2e e2e/journey.sh
+
+say ""
+for i in "${!names[@]}"; do printf '%-12s %6d s  %s\n' "${names[i]}" "${seconds[i]}" "${results[i]}"; done
+printf '%-12s %6d s\n' total "$SECONDS"
+exit "$failed"
