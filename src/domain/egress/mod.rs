@@ -8,8 +8,13 @@
 //! Everything is judged by address, protocol and port. That a connection on port 443 is TLS is never concluded.
 
 pub mod address;
+pub mod compare;
+pub mod credentials;
+pub mod desired;
 pub mod flows;
+pub mod network_policy;
 pub mod port;
+pub mod rule;
 pub mod selector;
 
 pub use address::AddressSet;
