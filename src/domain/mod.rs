@@ -9,6 +9,7 @@ pub mod document;
 pub mod egress;
 pub mod finding;
 pub mod glob;
+pub mod iam;
 pub mod names;
 pub mod observed;
 pub mod plan;

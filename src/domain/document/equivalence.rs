@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    ActionElement, Condition, Effect, PolicyDocument, PrincipalElement, PrincipalKind, Principals, ResourceElement,
-    Statement, Version,
+    ActionElement, Condition, Decimal, Effect, PolicyDocument, PrincipalElement, PrincipalKind, Principals,
+    ResourceElement, Statement, Version,
 };
 
 /// Whether two documents are the same but for spelling: order, scalar or array, case where AWS ignores it. `Id` is
@@ -145,7 +145,7 @@ fn canonical_condition(condition: &Condition) -> CanonicalCondition {
         if boolean {
             v.to_ascii_lowercase()
         } else if numeric {
-            plain_decimal(v).unwrap_or_else(|| v.clone())
+            Decimal::parse(v).map_or_else(|| v.clone(), |d| d.to_string())
         } else {
             v.clone()
         }
@@ -155,27 +155,4 @@ fn canonical_condition(condition: &Condition) -> CanonicalCondition {
         values: condition.values.iter().map(value).collect(),
         operator,
     }
-}
-
-/// `1.20`, `01.2` and `1.2` are one number. Works on the digits, so that nothing is rounded; anything but a plain decimal
-/// is left alone.
-fn plain_decimal(text: &str) -> Option<String> {
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(rest) => ("-", rest),
-        None => ("", text),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all_digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
-    if !all_digits(whole) || !all_digits(fraction) {
-        return None;
-    }
-    let whole = match whole.trim_start_matches('0') {
-        "" => "0",
-        rest => rest,
-    };
-    Some(match fraction.trim_end_matches('0') {
-        "" if whole == "0" => "0".to_owned(),
-        "" => format!("{sign}{whole}"),
-        fraction => format!("{sign}{whole}.{fraction}"),
-    })
 }

@@ -7,6 +7,7 @@
 //! Grammar: AWS "Grammar of the IAM JSON policy language". Anything outside it is an error, never a guess: a document that
 //! we cannot read whole must not be judged and must not be written.
 
+mod decimal;
 mod encoding;
 pub mod equivalence;
 mod json;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+pub use decimal::Decimal;
 pub use encoding::decode_percent;
 pub use json::MAX_BYTES;
 pub use kind::PolicyKind;
