@@ -13,7 +13,7 @@ use crate::api::{
     Assurance, BucketKey, DeletionPolicy, EncryptionAlgorithm, Gating, Mode, Protocol, Selector, TLSVersion, Targets,
 };
 
-pub use validate::{InvalidSpec, PolicySource, validate};
+pub use validate::{InvalidSpec, PolicySource, parse_duration, validate};
 
 /// What one control asks of one bucket, and whether it is enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -174,7 +174,7 @@ impl Problems {
     }
 
     fn interval(&mut self, text: &str, min: Duration) -> Option<Duration> {
-        match gateway_duration(text) {
+        match parse_duration(text) {
             Some(d) if d < min => {
                 self.add(format!("interval: {text:?} is too short; at least {}s", min.as_secs()));
                 None
@@ -199,7 +199,7 @@ impl Problems {
 }
 
 /// Gateway API duration (GEP-2257): `^([0-9]{1,5}(h|m|s|ms)){1,4}$`.
-fn gateway_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     for _ in 0..4 {
