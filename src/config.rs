@@ -114,7 +114,9 @@ pub struct ClusterFacts {
 
 /// The account of a policy is not among the configured ones.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("account {0} is not among the accounts of the operator's configuration; add it there, or correct spec.account.id")]
+#[error(
+    "account {0} is not among the accounts of the operator's configuration; add it there, or correct spec.account.id"
+)]
 pub struct UnknownAccount(
     /// The account asked for.
     pub AccountId,

@@ -75,10 +75,11 @@ impl Readiness {
         if closed.is_empty() {
             return Ok(());
         }
-        Err(closed
+        let lines: Vec<String> = closed
             .iter()
-            .map(|(gate, reason)| format!("{}: {reason}\n", gate.as_str()))
-            .collect())
+            .map(|(gate, reason)| format!("{}: {reason}", gate.as_str()))
+            .collect();
+        Err(lines.join("\n") + "\n")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Gate, String>> {

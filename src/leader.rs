@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::http::{Gate, Readiness};
-use decide::{Decision, Sight, decide, see, validity};
+use decide::{Decision, Sight, decide, look, validity};
 
 /// How long releasing the Lease may take at shutdown.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -93,6 +93,8 @@ pub struct Election {
     readiness: Readiness,
     valid_until: watch::Sender<Option<Instant>>,
     seen: Sight<Instant>,
+    /// The Lease may have changed since.
+    doubt: bool,
 }
 
 /// Why a look at the Lease came to nothing.
@@ -129,6 +131,7 @@ impl Election {
             readiness,
             valid_until,
             seen: None,
+            doubt: true,
         };
         (election, Leadership { valid_until: receiver })
     }
@@ -155,12 +158,12 @@ impl Election {
             }
             Err(error) if error.is_conflict() => {
                 // Somebody wrote to it: what is in the Lease now decides. Until then our permission runs on, and out.
-                self.seen = self.seen.take().filter(|(lease, _)| !self.is_mine(lease));
+                self.doubt = true;
                 self.settings.period() / 4
             }
             Err(error) => {
                 warn!(error = %error, "Failed to reach the Lease.");
-                self.seen = self.seen.take().filter(|(lease, _)| !self.is_mine(lease));
+                self.doubt = true;
                 if self.left().is_none() {
                     self.step_down("it could not be renewed in time");
                     self.readiness.close(Gate::ApiServer, error.to_string());
@@ -172,9 +175,10 @@ impl Election {
 
     async fn step(&mut self) -> Result<Duration, LeaseError> {
         // The holder knows what it wrote last; if somebody changed it, the server refuses the renewal.
-        if !self.seen.as_ref().is_some_and(|(lease, _)| self.is_mine(lease)) {
+        if self.doubt || !self.seen.as_ref().is_some_and(|(lease, _)| self.is_mine(lease)) {
             let read = self.bounded("get", self.api.get_opt(&self.settings.name)).await?;
-            self.seen = see(self.seen.take(), read, Instant::now());
+            self.seen = look(self.seen.take(), read, self.left().is_some(), Instant::now());
+            self.doubt = false;
         }
         let (current, unchanged_for) = match &self.seen {
             Some((lease, since)) => (Some(lease.clone()), since.elapsed()),
@@ -188,7 +192,11 @@ impl Election {
                 self.seen = Some((written, before));
                 let until = before + validity(self.settings.duration);
                 if self.valid_until.send_replace(Some(until)).is_none() {
-                    info!(lease = self.settings.name, identity = self.settings.identity, "Became leader.");
+                    info!(
+                        lease = self.settings.name,
+                        identity = self.settings.identity,
+                        "Became leader."
+                    );
                 }
                 Ok(self.settings.period())
             }
@@ -208,7 +216,11 @@ impl Election {
         let spec = LeaseSpec {
             holder_identity: Some(self.settings.identity.clone()),
             lease_duration_seconds: i32::try_from(self.settings.duration.as_millis().div_ceil(1000)).ok(),
-            acquire_time: if same_holder { old.acquire_time } else { Some(now.clone()) },
+            acquire_time: if same_holder {
+                old.acquire_time
+            } else {
+                Some(now.clone())
+            },
             renew_time: Some(now),
             lease_transitions: Some(
                 old.lease_transitions

@@ -3,3 +3,12 @@
 
 pub mod api;
 pub mod domain;
+
+#[cfg(feature = "operator")]
+pub mod config;
+#[cfg(feature = "operator")]
+pub mod http;
+#[cfg(feature = "operator")]
+pub mod leader;
+#[cfg(feature = "operator")]
+pub mod telemetry;

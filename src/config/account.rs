@@ -64,7 +64,13 @@ impl RawAccount {
             role_boundary_arn,
         } = self;
         let at = format!("accounts[{id}]");
-        check_arn(problems, &format!("{at}.roleARN"), role_arn.as_deref(), Some(&id), "role/");
+        check_arn(
+            problems,
+            &format!("{at}.roleARN"),
+            role_arn.as_deref(),
+            Some(&id),
+            "role/",
+        );
         check_arn(
             problems,
             &format!("{at}.roleBoundaryARN"),
@@ -115,13 +121,7 @@ impl RawAccount {
 }
 
 /// `arn:PARTITION:iam::ACCOUNT:KIND…`; with `account`, of that account.
-pub(super) fn check_arn(
-    problems: &mut Vec<String>,
-    at: &str,
-    arn: Option<&str>,
-    account: Option<&str>,
-    kind: &str,
-) {
+pub(super) fn check_arn(problems: &mut Vec<String>, at: &str, arn: Option<&str>, account: Option<&str>, kind: &str) {
     let Some(arn) = arn else { return };
     let parts: Vec<&str> = arn.splitn(6, ':').collect();
     let [scheme, partition, service, region, owner, resource] = parts.as_slice() else {
@@ -132,7 +132,9 @@ pub(super) fn check_arn(
     // Boundaries may be AWS-managed policies, whose owner is "aws".
     let owner_ok = AccountId::new(owner).is_ok() || (*owner == "aws" && kind == "policy/");
     if *scheme != "arn" || !partition_ok || *service != "iam" || !region.is_empty() || !owner_ok {
-        problems.push(format!("{at}: {arn:?} is no IAM ARN; expected arn:aws:iam::ACCOUNT:{kind}NAME"));
+        problems.push(format!(
+            "{at}: {arn:?} is no IAM ARN; expected arn:aws:iam::ACCOUNT:{kind}NAME"
+        ));
     } else if resource.strip_prefix(kind).is_none_or(str::is_empty) {
         problems.push(format!("{at}: {arn:?} names no {}", kind.trim_end_matches('/')));
     } else if account.is_some_and(|a| a != *owner) {

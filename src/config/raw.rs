@@ -240,11 +240,16 @@ impl Values {
         {
             check.add("clusterId: expected 1 to 128 letters, digits and _.:/=+@-");
         }
-        for (at, name) in [("operatorNamespace", &self.operator_namespace), ("leaseName", &self.lease_name)] {
+        for (at, name) in [
+            ("operatorNamespace", &self.operator_namespace),
+            ("leaseName", &self.lease_name),
+        ] {
             if let Some(name) = name
                 && !dns_label(name)
             {
-                check.add(format!("{at}: {name:?} is no name; expected lower-case letters, digits and hyphens"));
+                check.add(format!(
+                    "{at}: {name:?} is no name; expected lower-case letters, digits and hyphens"
+                ));
             }
         }
         let config = Config {
@@ -252,7 +257,12 @@ impl Values {
             oidc_provider_arn: self.oidc_provider_arn,
             accounts: check.accounts(self.accounts),
             network_enforcer: check.enforcer(self.network_enforcer),
-            max_mode: check.choice("maxMode", self.max_mode, Mode::Enforce, &[("Audit", Mode::Audit), ("Enforce", Mode::Enforce)]),
+            max_mode: check.choice(
+                "maxMode",
+                self.max_mode,
+                Mode::Enforce,
+                &[("Audit", Mode::Audit), ("Enforce", Mode::Enforce)],
+            ),
             account_guard: check.choice(
                 "accountGuard",
                 self.account_guard,

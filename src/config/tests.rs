@@ -90,7 +90,10 @@ accounts:
         "accounts[123456789012].roleBoundaryARN:",
         "accounts[123456789012]: listed twice",
     ] {
-        assert!(problems.iter().any(|p| p.starts_with(start)), "{start} in {problems:#?}");
+        assert!(
+            problems.iter().any(|p| p.starts_with(start)),
+            "{start} in {problems:#?}"
+        );
     }
 }
 
@@ -150,7 +153,8 @@ accounts:
 
 #[test]
 fn the_external_id_is_never_printed() {
-    let yaml = r#"accounts: [{id: "123456789012", roleARN: "arn:aws:iam::123456789012:role/aidp", externalID: canary}]"#;
+    let yaml =
+        r#"accounts: [{id: "123456789012", roleARN: "arn:aws:iam::123456789012:role/aidp", externalID: canary}]"#;
     let config = load(&[], yaml).unwrap();
     assert!(!format!("{config:?}").contains("canary"));
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::Lease;
 
 /// Longest lease duration believed: a garbled Lease must not keep everybody waiting for good.
-const MAX_DURATION: Duration = Duration::from_secs(60);
+const MAX_DURATION: Duration = Duration::from_mins(1);
 
 /// What to do about the Lease now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +28,12 @@ pub fn decide(lease: Option<&Lease>, me: &str, unchanged_for: Duration, duration
     let holder = spec
         .and_then(|s| s.holder_identity.as_deref())
         .filter(|h| !h.is_empty());
+    // Who held a Lease that is gone since we last looked, nobody knows.
+    let gone = lease.is_some_and(|l| l.metadata.resource_version.is_none());
     match holder {
-        None => Decision::Acquire,
-        Some(holder) if holder == me => Decision::Renew,
-        Some(_) => {
+        None if !gone => Decision::Acquire,
+        Some(holder) if holder == me && !gone => Decision::Renew,
+        None | Some(_) => {
             // Whoever shortens the duration in the Lease does not shorten the holder's own belief: never less than ours.
             let stated = spec
                 .and_then(|s| s.lease_duration_seconds)
@@ -51,8 +53,16 @@ pub fn decide(lease: Option<&Lease>, me: &str, unchanged_for: Duration, duration
 /// resourceVersion stands for a Lease that was deleted: its last holder may still believe in it, so it is waited out.
 pub type Sight<T> = Option<(Lease, T)>;
 
-/// Brings what is known up to date with the Lease as read at `now` (None: there is none).
-pub fn see<T: Copy>(seen: Sight<T>, read: Option<Lease>, now: T) -> Sight<T> {
+/// Brings what is known up to date with the Lease as read at `now` (None: there is none). Whoever leads for certain need
+/// not wait for anybody if the Lease is gone.
+pub fn look<T: Copy>(seen: Sight<T>, read: Option<Lease>, leads: bool, now: T) -> Sight<T> {
+    if leads && read.is_none() {
+        return None;
+    }
+    see(seen, read, now)
+}
+
+fn see<T: Copy>(seen: Sight<T>, read: Option<Lease>, now: T) -> Sight<T> {
     match (read, seen) {
         (None, None) => None,
         (None, Some((old, since))) if old.metadata.resource_version.is_none() => Some((old, since)),
@@ -76,6 +86,7 @@ pub fn validity(duration: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::coordination::v1::LeaseSpec;
+    use kube::api::ObjectMeta;
     use proptest::prelude::*;
 
     use super::*;
@@ -84,12 +95,15 @@ mod tests {
 
     fn lease(holder: Option<&str>, seconds: Option<i32>) -> Lease {
         Lease {
+            metadata: ObjectMeta {
+                resource_version: Some("1".to_owned()),
+                ..ObjectMeta::default()
+            },
             spec: Some(LeaseSpec {
                 holder_identity: holder.map(str::to_owned),
                 lease_duration_seconds: seconds,
                 ..LeaseSpec::default()
             }),
-            ..Lease::default()
         }
     }
 
@@ -115,7 +129,10 @@ mod tests {
     fn anothers_lease_is_waited_out_from_when_it_was_last_seen_to_change() {
         let lease = lease(Some("other"), Some(10));
         let four = Duration::from_secs(4);
-        assert_eq!(decide(Some(&lease), "me", four, TEN), Decision::Wait(TEN - four));
+        assert_eq!(
+            decide(Some(&lease), "me", four, TEN),
+            Decision::Wait(Duration::from_secs(6))
+        );
         assert_eq!(decide(Some(&lease), "me", TEN, TEN), Decision::Acquire);
     }
 
@@ -149,12 +166,15 @@ mod tests {
 
     #[test]
     fn a_deleted_lease_is_waited_out_from_when_it_was_missed() {
-        let mut held = lease(Some("other"), Some(10));
-        held.metadata.resource_version = Some("1".to_owned());
-        let seen = see(Some((held, 100)), None, 200);
-        let gone = lease(Some("other"), Some(10));
-        assert_eq!(seen, Some((gone.clone(), 200)));
-        assert_eq!(see(seen, None, 300), Some((gone, 200)));
+        for holder in [Some("other"), Some("me"), None] {
+            let seen = see(Some((lease(holder, Some(10)), 100)), None, 200);
+            let mut gone = lease(holder, Some(10));
+            gone.metadata.resource_version = None;
+            assert_eq!(seen, Some((gone.clone(), 200)));
+            assert_eq!(see(seen, None, 300), Some((gone.clone(), 200)));
+            assert_eq!(decide(Some(&gone), "me", Duration::ZERO, TEN), Decision::Wait(TEN));
+            assert_eq!(decide(Some(&gone), "me", TEN, TEN), Decision::Acquire);
+        }
     }
 
     /// One step of one candidate of the simulation below.
@@ -207,14 +227,16 @@ mod tests {
                 }
                 match step {
                     Step::Pass(ms) => now += ms,
-                    Step::Read(i) => candidates[i].seen = see(candidates[i].seen.take(), stored.clone(), now),
+                    Step::Read(i) => {
+                        let leads = candidates[i].leads_until > now;
+                        candidates[i].seen = look(candidates[i].seen.take(), stored.clone(), leads, now);
+                    }
                     Step::Act(i, heard) => {
-                        let Some((copy, since)) = candidates[i].seen.clone() else { continue };
-                        let unchanged = Duration::from_millis(now - since);
-                        let current = stored.as_ref().and_then(|s| s.metadata.resource_version.clone());
-                        match decide(Some(&copy), names[i], unchanged, TEN) {
-                            Decision::Wait(_) => {}
-                            Decision::Acquire | Decision::Renew if copy.metadata.resource_version == current => {
+                        let (copy, since) = candidates[i].seen.clone().unzip();
+                        let unchanged = Duration::from_millis(now - since.unwrap_or(now));
+                        let rv = |lease: Option<&Lease>| lease.and_then(|l| l.metadata.resource_version.clone());
+                        match decide(copy.as_ref(), names[i], unchanged, TEN) {
+                            Decision::Acquire | Decision::Renew if rv(copy.as_ref()) == rv(stored.as_ref()) => {
                                 version += 1;
                                 stored = Some(versioned(lease(Some(names[i]), Some(10)), version));
                                 if heard {
@@ -223,8 +245,8 @@ mod tests {
                                         now + u64::try_from(validity(TEN).as_millis()).unwrap();
                                 }
                             }
-                            // The server refuses: somebody was faster.
-                            Decision::Acquire | Decision::Renew => {}
+                            // It waits, or the server refuses since somebody was faster.
+                            Decision::Wait(_) | Decision::Acquire | Decision::Renew => {}
                         }
                     }
                 }
