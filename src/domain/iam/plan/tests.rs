@@ -1,0 +1,596 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::domain::iam::simulated::{CLUSTER, SPEC, apply, made, policy, policy_of, role_name, seen, settings};
+use crate::domain::observed::{CallError, ErrorClass};
+
+const MANAGED: &str = "arn:aws:iam::123456789012:policy/checkpoint-writer";
+const FOREIGN: &str = "arn:aws:iam::aws:policy/AmazonS3FullAccess";
+const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/boundary";
+
+fn plan_of(policy: &ValidatedPolicy, role: Option<RoleObservation>) -> TargetPlan {
+    plan_role(policy, &policy.roles[0], &seen(role))
+}
+
+fn operations(plan: &TargetPlan) -> Vec<&'static str> {
+    plan.actions.iter().map(|a| a.action.operation()).collect()
+}
+
+/// What of each finding decides: control, severity, disposition, path.
+fn gist(plan: &TargetPlan) -> Vec<(Control, Severity, Disposition, &str)> {
+    plan.findings
+        .iter()
+        .map(|f| (f.control, f.severity, f.disposition, f.path.as_str()))
+        .collect()
+}
+
+/// With a boundary and a managed policy, so that everything can drift.
+fn rich_policy() -> ValidatedPolicy {
+    let spec = format!("{SPEC}  managedPolicyARNs: ['{MANAGED}']\n");
+    let settings = crate::domain::policy::OperatorSettings {
+        role_boundary_arn: Some(BOUNDARY.into()),
+        ..settings()
+    };
+    policy_of(&spec, &settings)
+}
+
+#[test]
+fn a_missing_role_is_created_with_everything_before_anything_is_attached() {
+    let policy = rich_policy();
+    let plan = plan_of(&policy, None);
+    assert_eq!(operations(&plan), ["CreateRole", "PutRolePolicy", "AttachRolePolicy"]);
+    assert_eq!(plan.state, TargetState::Missing);
+    assert_eq!(plan.facts.arn, None);
+    assert_eq!(
+        gist(&plan),
+        [(Control::IamRole, Severity::High, Disposition::Repair, "role")]
+    );
+    let documents = role::documents(&policy, &policy.roles[0]);
+    assert_eq!(
+        made(&policy),
+        RoleObservation {
+            arn: "arn:aws:iam::123456789012:role/aidp/fraud-trainer".into(),
+            role_id: "AROAEXAMPLE".into(),
+            path: "/aidp/".into(),
+            trust_policy: documents.trust.unwrap().json,
+            max_session_duration_seconds: 3600,
+            permissions_boundary_arn: Some(BOUNDARY.into()),
+            tags: BTreeMap::from([
+                ("aidp.dev/managed-by".into(), CLUSTER.into()),
+                ("aidp.dev/policy".into(), "fraud-model".into()),
+            ]),
+            inline_policies: BTreeMap::from([("aidp-readonly".into(), documents.inline.unwrap().json)]),
+            attached_policy_arns: BTreeSet::from([MANAGED.into()]),
+        }
+    );
+}
+
+#[test]
+fn no_drift_makes_no_write_and_no_finding() {
+    let policy = policy();
+    let plan = plan_of(&policy, Some(made(&policy)));
+    assert_eq!(
+        plan,
+        TargetPlan {
+            target: Target::Role(role_name()),
+            state: TargetState::Compliant,
+            findings: vec![],
+            actions: vec![],
+            facts: TargetFacts {
+                arn: Some("arn:aws:iam::123456789012:role/aidp/fraud-trainer".into()),
+                ..TargetFacts::default()
+            },
+        }
+    );
+}
+
+#[test]
+fn another_spelling_of_the_same_documents_is_no_drift() {
+    let policy = policy();
+    let mut role = made(&policy);
+    let respell = |text: &str| {
+        let mut value: Value = serde_json::from_str(text).unwrap();
+        let statements = value["Statement"].as_array_mut().unwrap();
+        statements.reverse();
+        for statement in statements {
+            statement.as_object_mut().unwrap().remove("Sid");
+            if let Some(Value::String(action)) = statement.get("Action") {
+                statement["Action"] = json!([action.to_ascii_uppercase()]);
+            }
+        }
+        serde_json::to_string_pretty(&value).unwrap()
+    };
+    role.trust_policy = respell(&role.trust_policy);
+    for text in role.inline_policies.values_mut() {
+        *text = respell(text);
+    }
+    let plan = plan_of(&policy, Some(role));
+    assert_eq!((plan.findings, plan.actions), (vec![], vec![]));
+}
+
+#[test]
+fn a_role_that_is_not_ours_is_refused_and_not_written() {
+    let policy = policy();
+    let mut other_path = made(&policy);
+    other_path.path = "/".into();
+    let mut untagged = made(&policy);
+    untagged.tags.clear();
+    let mut other_cluster = made(&policy);
+    other_cluster.tags.insert(TAG_MANAGED_BY.into(), "cluster-b".into());
+    for (mut role, reason) in [
+        (other_path, HumanReason::AdoptionRefused),
+        (untagged, HumanReason::AdoptionRefused),
+        (other_cluster, HumanReason::Conflict),
+    ] {
+        role.trust_policy = "{}".into();
+        role.inline_policies.clear();
+        let plan = plan_of(&policy, Some(role));
+        assert_eq!(
+            gist(&plan),
+            [(
+                Control::IamRole,
+                Severity::High,
+                Disposition::NeedsHuman(reason),
+                "role"
+            )]
+        );
+        assert_eq!(
+            (plan.actions, plan.state, plan.facts.arn),
+            (vec![], TargetState::Conflict, None)
+        );
+    }
+}
+
+#[test]
+fn an_unreadable_role_is_never_taken_for_a_missing_one() {
+    let policy = policy();
+    let access_denied = Disposition::NeedsHuman(HumanReason::AccessDenied);
+    let not_proven = Disposition::NeedsHuman(HumanReason::NotProven);
+    for (class, disposition) in [
+        (ErrorClass::AccessDenied, access_denied),
+        (ErrorClass::Credentials, Disposition::Unobserved),
+        (ErrorClass::NotFound, Disposition::Unobserved),
+        (ErrorClass::Throttled, Disposition::Unobserved),
+        (ErrorClass::Transient, Disposition::Unobserved),
+        (ErrorClass::Unsupported, not_proven),
+        (ErrorClass::Terminal, not_proven),
+    ] {
+        let mut observed = seen(None);
+        let error = CallError {
+            operation: "GetRole",
+            class,
+            code: Some("Code".into()),
+            message: "no".into(),
+        };
+        observed.roles.insert(role_name(), Err(error));
+        let plan = plan_role(&policy, &policy.roles[0], &observed);
+        assert_eq!(gist(&plan), [(Control::IamRole, Severity::High, disposition, "role")]);
+        assert_eq!((plan.actions, plan.state), (vec![], TargetState::Unknown), "{class:?}");
+    }
+    let mut observed = seen(None);
+    observed.roles.clear();
+    let plan = plan_role(&policy, &policy.roles[0], &observed);
+    assert_eq!((plan.actions, plan.state), (vec![], TargetState::Unknown));
+}
+
+type Case = (
+    RoleObservation,
+    (Control, Severity, Disposition, &'static str),
+    &'static str,
+    &'static str,
+);
+
+/// Roles that were tampered with; the finding, the write that repairs it, and what was found.
+fn tampered_documents(good: &RoleObservation) -> Vec<Case> {
+    let inline = |edit: fn(&mut Value)| {
+        let mut role = good.clone();
+        let text = role.inline_policies.get_mut(INLINE_POLICY).unwrap();
+        let mut value: Value = serde_json::from_str(text).unwrap();
+        edit(&mut value["Statement"]);
+        *text = value.to_string();
+        role
+    };
+    let with = |edit: fn(&mut RoleObservation)| {
+        let mut role = good.clone();
+        edit(&mut role);
+        role
+    };
+    let ro = (
+        Control::IamReadOnly,
+        Severity::Critical,
+        Disposition::Repair,
+        INLINE_PATH,
+    );
+    vec![
+        (with(|r| r.inline_policies.clear()), ro, "PutRolePolicy", "absent"),
+        (
+            inline(|s| drop(s.as_array_mut().unwrap().remove(5))),
+            ro,
+            "PutRolePolicy",
+            "removed or edited: AidpDenyAllButRead",
+        ),
+        (
+            inline(|s| {
+                s.as_array_mut()
+                    .unwrap()
+                    .push(json!({"Effect": "Allow", "Action": "s3:*", "Resource": "*"}));
+            }),
+            ro,
+            "PutRolePolicy",
+            "not as generated: Statement[10]",
+        ),
+        (
+            inline(|s| s[0]["Action"] = json!("s3:*")),
+            ro,
+            "PutRolePolicy",
+            "removed or edited: AidpRead; not as generated: AidpRead",
+        ),
+        (
+            inline(|s| s[5]["Condition"] = json!({"Bool": {"aws:MultiFactorAuthPresent": "false"}})),
+            ro,
+            "PutRolePolicy",
+            "removed or edited: AidpDenyAllButRead; not as generated: AidpDenyAllButRead",
+        ),
+        (
+            inline(|s| drop(s.as_array_mut().unwrap().remove(0))),
+            (Control::IamReadOnly, Severity::Medium, Disposition::Repair, INLINE_PATH),
+            "PutRolePolicy",
+            "removed or edited: AidpRead",
+        ),
+    ]
+}
+
+/// The same for what is not the inline policy.
+fn tampered_settings(good: &RoleObservation) -> Vec<Case> {
+    let with = |edit: fn(&mut RoleObservation)| {
+        let mut role = good.clone();
+        edit(&mut role);
+        role
+    };
+    vec![
+        (
+            with(|r| r.permissions_boundary_arn = None),
+            (
+                Control::IamRole,
+                Severity::High,
+                Disposition::Repair,
+                "permissionsBoundary",
+            ),
+            "PutRolePermissionsBoundary",
+            "none",
+        ),
+        (
+            with(|r| {
+                r.trust_policy = r
+                    .trust_policy
+                    .replace("system:serviceaccount:ml:trainer", "system:serviceaccount:dev:shell");
+            }),
+            (
+                Control::IamTrust,
+                Severity::High,
+                Disposition::Repair,
+                "trustPolicy.Statement[0].sub",
+            ),
+            "UpdateAssumeRolePolicy",
+            "system:serviceaccount:dev:shell",
+        ),
+        (
+            with(|r| r.max_session_duration_seconds = 43_200),
+            (
+                Control::IamSessionDuration,
+                Severity::Medium,
+                Disposition::Repair,
+                "maxSessionDurationSeconds",
+            ),
+            "UpdateRole",
+            "43200",
+        ),
+        (
+            with(|r| drop(r.tags.remove(TAG_POLICY))),
+            (
+                Control::IamRole,
+                Severity::Low,
+                Disposition::Repair,
+                "tags.aidp.dev/policy",
+            ),
+            "TagRole",
+            "absent",
+        ),
+        (
+            with(|r| r.attached_policy_arns.clear()),
+            (
+                Control::IamRole,
+                Severity::Medium,
+                Disposition::Repair,
+                "managedPolicyARNs.arn:aws:iam::123456789012:policy/checkpoint-writer",
+            ),
+            "AttachRolePolicy",
+            "detached",
+        ),
+    ]
+}
+
+#[test]
+fn every_kind_of_tampering_is_found_and_repaired() {
+    let policy = rich_policy();
+    let good = made(&policy);
+    let cases = tampered_documents(&good).into_iter().chain(tampered_settings(&good));
+    for (role, expected, operation, have) in cases {
+        let plan = plan_of(&policy, Some(role.clone()));
+        let repairs: Vec<&Finding> = plan
+            .findings
+            .iter()
+            .filter(|f| f.disposition == Disposition::Repair)
+            .collect();
+        assert_eq!(operations(&plan), [operation], "{expected:?}");
+        let found = repairs[0];
+        assert_eq!(
+            (found.control, found.severity, found.disposition, found.path.as_str()),
+            expected
+        );
+        assert_eq!(found.have, have);
+        assert_eq!(plan.state, TargetState::Drifted);
+        let keys: Vec<_> = repairs.iter().map(|f| f.key()).collect();
+        assert_eq!(plan.actions[0].repairs, keys);
+        assert_eq!(apply(Some(role), &plan.actions), Some(good.clone()));
+    }
+}
+
+#[test]
+fn several_trust_defects_are_repaired_by_one_write() {
+    let policy = policy();
+    let good = made(&policy);
+    let mut role = good.clone();
+    let mut trust: Value = serde_json::from_str(&role.trust_policy).unwrap();
+    trust["Statement"][0]["Condition"] = json!({});
+    trust["Statement"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"Effect": "Allow", "Principal": {"AWS": "123456789012"}, "Action": "sts:AssumeRole"}));
+    role.trust_policy = trust.to_string();
+    let plan = plan_of(&policy, Some(role.clone()));
+    assert_eq!(
+        gist(&plan),
+        [
+            (
+                Control::IamTrust,
+                Severity::High,
+                Disposition::Repair,
+                "trustPolicy.Statement[0].aud"
+            ),
+            (
+                Control::IamTrust,
+                Severity::Critical,
+                Disposition::Repair,
+                "trustPolicy.Statement[0].sub"
+            ),
+            (
+                Control::IamTrust,
+                Severity::Critical,
+                Disposition::Repair,
+                "trustPolicy.Statement[1].Principal[123456789012]"
+            ),
+        ]
+    );
+    assert_eq!(operations(&plan), ["UpdateAssumeRolePolicy"]);
+    assert_eq!(plan.actions[0].repairs.len(), 3);
+    assert_eq!(apply(Some(role), &plan.actions), Some(good));
+}
+
+#[test]
+fn somebody_elses_deny_in_the_trust_survives_a_repair() {
+    let policy = policy();
+    let mut role = made(&policy);
+    let mut trust: Value = serde_json::from_str(&role.trust_policy).unwrap();
+    let deny = json!({"Sid": "Incident42", "Effect": "Deny", "Principal": "*", "Action": "sts:*"});
+    trust["Statement"].as_array_mut().unwrap().insert(0, deny.clone());
+    role.trust_policy = trust.to_string();
+
+    let plan = plan_of(&policy, Some(role.clone()));
+    assert_eq!(
+        gist(&plan),
+        [(Control::IamTrust, Severity::Low, Disposition::Note, "trustPolicy.deny")]
+    );
+    assert_eq!((plan.actions, plan.state), (vec![], TargetState::Compliant));
+
+    role.trust_policy = role.trust_policy.replace("ml:trainer", "ml:*");
+    let plan = plan_of(&policy, Some(role.clone()));
+    let repaired = apply(Some(role), &plan.actions).unwrap();
+    let statements: Value = serde_json::from_str(&repaired.trust_policy).unwrap();
+    assert_eq!(statements["Statement"][1], deny);
+    assert_eq!(plan_of(&policy, Some(repaired)).actions, vec![]);
+}
+
+#[test]
+fn an_unparsable_trust_is_not_replaced_but_the_deny_is_still_kept() {
+    let policy = policy();
+    let mut role = made(&policy);
+    role.trust_policy = r#"{"Version":"2012-10-17","Statement":[{"Efect":"Allow"}]}"#.into();
+    role.inline_policies.clear();
+    let plan = plan_of(&policy, Some(role));
+    assert_eq!(
+        gist(&plan),
+        [
+            (
+                Control::IamReadOnly,
+                Severity::Critical,
+                Disposition::Repair,
+                INLINE_PATH
+            ),
+            (
+                Control::IamTrust,
+                Severity::Critical,
+                Disposition::NeedsHuman(HumanReason::PolicyUnparsable),
+                "trustPolicy"
+            ),
+        ]
+    );
+    assert_eq!(operations(&plan), ["PutRolePolicy"]);
+}
+
+#[test]
+fn what_others_put_on_the_role_is_reported_and_not_proven() {
+    let policy = rich_policy();
+    let mut role = made(&policy);
+    role.inline_policies
+        .insert("extra".into(), r#"{"Statement":[]}"#.into());
+    role.attached_policy_arns.insert(FOREIGN.into());
+    let plan = plan_of(&policy, Some(role));
+    let not_proven = Disposition::NeedsHuman(HumanReason::NotProven);
+    assert_eq!(
+        gist(&plan),
+        [
+            (Control::IamReadOnly, Severity::High, not_proven, "inlinePolicies.extra"),
+            (
+                Control::IamReadOnly,
+                Severity::High,
+                not_proven,
+                "managedPolicyARNs.arn:aws:iam::123456789012:policy/checkpoint-writer"
+            ),
+            (
+                Control::IamReadOnly,
+                Severity::High,
+                not_proven,
+                "attachedPolicies.arn:aws:iam::aws:policy/AmazonS3FullAccess"
+            ),
+        ]
+    );
+    assert_eq!((plan.actions, plan.state), (vec![], TargetState::Unknown));
+}
+
+#[test]
+fn our_policy_is_not_written_where_it_does_not_fit_beside_others() {
+    let policy = policy();
+    let mut role = made(&policy);
+    role.inline_policies.clear();
+    role.inline_policies.insert("bulk".into(), "x".repeat(9_000));
+    let plan = plan_of(&policy, Some(role));
+    assert_eq!(
+        gist(&plan)[0],
+        (
+            Control::IamReadOnly,
+            Severity::Critical,
+            Disposition::NeedsHuman(HumanReason::PolicyTooLarge),
+            INLINE_PATH
+        )
+    );
+    assert_eq!(plan.actions, vec![]);
+}
+
+#[test]
+fn a_role_whose_documents_cannot_be_made_is_not_created() {
+    let mut policy = policy();
+    policy.roles[0].read[0].prefixes = (0..200).map(|n| format!("{n:060}/")).collect();
+    let plan = plan_of(&policy, None);
+    assert_eq!(
+        gist(&plan),
+        [(
+            Control::IamReadOnly,
+            Severity::Critical,
+            Disposition::NeedsHuman(HumanReason::PolicyTooLarge),
+            INLINE_PATH
+        )]
+    );
+    assert_eq!(plan.actions, vec![]);
+}
+
+#[test]
+fn a_trust_that_cannot_be_made_does_not_stop_the_repair_of_the_deny() {
+    let mut policy = policy();
+    let mut role = made(&policy);
+    role.inline_policies.clear();
+    policy.settings.oidc_provider_arn = None;
+    let plan = plan_of(&policy, Some(role));
+    assert_eq!(operations(&plan), ["PutRolePolicy"]);
+    assert_eq!(
+        plan.findings[1].disposition,
+        Disposition::NeedsHuman(HumanReason::WriteRefused)
+    );
+}
+
+#[test]
+fn a_boundary_that_others_set_is_left_where_none_is_configured() {
+    let policy = policy();
+    let mut role = made(&policy);
+    role.permissions_boundary_arn = Some(BOUNDARY.into());
+    let plan = plan_of(&policy, Some(role));
+    assert_eq!((plan.findings, plan.actions), (vec![], vec![]));
+}
+
+fn documents() -> impl Strategy<Value = String> {
+    let policy = rich_policy();
+    let documents = role::documents(&policy, &policy.roles[0]);
+    prop_oneof![
+        Just(documents.trust.unwrap().json),
+        Just(documents.inline.unwrap().json),
+        Just(r#"{"Version":"2012-10-17","Statement":[]}"#.to_owned()),
+        Just(r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","NotResource":"x"}}"#.to_owned()),
+        Just(r#"{"Statement":{"Effect":"Deny","Principal":{"AWS":["AROAX"]},"Action":"sts:*"}}"#.to_owned()),
+        Just(r#"{"Statement":{"Effect":"Deny","Principal":"*","NotAction":"sts:*"}}"#.to_owned()),
+        ".{0,40}",
+    ]
+}
+
+prop_compose! {
+    /// A role of ours on which anything may have happened.
+    fn tampered()(
+        trust_policy in documents(),
+        inline_policies in prop::collection::btree_map(prop_oneof![Just(INLINE_POLICY.to_owned()), "[a-c]"], documents(), 0..3),
+        attached_policy_arns in prop::collection::btree_set(prop_oneof![Just(MANAGED.to_owned()), Just(FOREIGN.to_owned())], 0..3),
+        max_session_duration_seconds in prop_oneof![Just(3_600), Just(7_200)],
+        permissions_boundary_arn in prop::option::of(prop_oneof![Just(BOUNDARY.to_owned()), Just(MANAGED.to_owned())]),
+        policy_tag in prop::option::of(prop_oneof![Just("fraud-model".to_owned()), Just("other".to_owned())]),
+    ) -> RoleObservation {
+        let mut tags = BTreeMap::from([(TAG_MANAGED_BY.to_owned(), CLUSTER.to_owned())]);
+        tags.extend(policy_tag.map(|value| (TAG_POLICY.to_owned(), value)));
+        RoleObservation {
+            trust_policy,
+            max_session_duration_seconds,
+            permissions_boundary_arn,
+            tags,
+            inline_policies,
+            attached_policy_arns,
+            ..made(&rich_policy())
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn after_the_actions_of_a_plan_there_is_nothing_left_to_do(role in prop::option::of(tampered())) {
+        let policy = rich_policy();
+        let plan = plan_of(&policy, role.clone());
+        let after = apply(role, &plan.actions);
+        let again = plan_of(&policy, after);
+        prop_assert_eq!(&again.actions, &vec![]);
+        prop_assert!(again.findings.iter().all(|f| f.disposition != Disposition::Repair));
+    }
+
+    #[test]
+    fn every_repair_has_an_action_and_every_action_a_finding(role in prop::option::of(tampered())) {
+        let plan = plan_of(&rich_policy(), role);
+        let found: BTreeSet<_> = plan.findings.iter().filter(|f| f.disposition == Disposition::Repair).map(Finding::key).collect();
+        let repaired: BTreeSet<_> = plan.actions.iter().flat_map(|a| a.repairs.iter().cloned()).collect();
+        prop_assert_eq!(found, repaired);
+    }
+
+    #[test]
+    fn a_compliant_role_carries_exactly_our_documents(role in tampered()) {
+        let policy = rich_policy();
+        if plan_of(&policy, Some(role.clone())).state == TargetState::Compliant {
+            prop_assert_eq!(role.inline_policies.keys().collect::<Vec<_>>(), [INLINE_POLICY]);
+            prop_assert!(role.attached_policy_arns.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_others_put_on_the_role_is_never_touched(role in tampered()) {
+        let after = apply(Some(role.clone()), &plan_of(&rich_policy(), Some(role.clone())).actions).unwrap();
+        prop_assert!(after.attached_policy_arns.is_superset(&role.attached_policy_arns));
+        let foreign = |r: &RoleObservation| foreign_inline(r).map(|(n, t)| (n.clone(), t.clone())).collect::<Vec<_>>();
+        prop_assert_eq!(foreign(&after), foreign(&role));
+    }
+}
