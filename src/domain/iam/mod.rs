@@ -1,24 +1,21 @@
-//! Roles: what a policy document decides, what a role's credentials can do, and what a role must look like.
+//! Roles: what a policy document decides, what a role's credentials can do, what a role must look like, and the plan for
+//! one role.
 
 pub mod compiled;
 pub mod condition;
 pub mod context;
 pub mod evaluate;
-pub mod principal;
-pub mod template;
-//! What is right for training roles: the documents that a role of ours carries, who may assume it, and the plan for one
-//! role.
-
 pub mod limits;
 mod observation;
 mod ownership;
 mod plan;
+pub mod principal;
 mod revert;
 pub mod role;
-pub mod trust;
-
 #[cfg(test)]
 mod simulated;
+pub mod template;
+pub mod trust;
 
 pub use plan::plan_role;
 pub use revert::revert_role;

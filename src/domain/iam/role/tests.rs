@@ -161,7 +161,7 @@ fn a_document_over_the_limit_is_an_error_with_the_number() {
         trust.unwrap_err(),
         DocumentError::TooLarge {
             kind: "trust policy",
-            chars: 2_370,
+            chars: 2_373,
             limit: 2_048
         }
     );
