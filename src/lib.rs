@@ -2,6 +2,7 @@
 //! reachable over TLS only.
 
 pub mod api;
+pub mod cli;
 pub mod domain;
 
 #[cfg(feature = "operator")]

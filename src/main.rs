@@ -1,7 +1,7 @@
 //! The `aidp` binary.
 
-fn main() {
-    if let Ok(crd) = aidp::api::crd() {
-        println!("{}", serde_yaml::to_string(&crd).unwrap_or_default());
-    }
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aidp::cli::run(std::env::args_os())
 }

@@ -38,6 +38,19 @@ impl PolicyKind {
         }
     }
 
+    fn with_article(self) -> String {
+        match self {
+            Self::Identity => format!("an {}", self.as_str()),
+            Self::Boundary
+            | Self::Session
+            | Self::Resource
+            | Self::Trust
+            | Self::ServiceControl
+            | Self::ResourceControl
+            | Self::VpcEndpoint => format!("a {}", self.as_str()),
+        }
+    }
+
     /// Whether statements of this kind say whom they concern.
     pub fn names_principals(self) -> bool {
         match self {
@@ -60,7 +73,7 @@ impl PolicyDocument {
             let bad = |element: &str, problem: &str| {
                 Err(ParseError::Grammar {
                     at: format!("Statement[{i}].{element}"),
-                    problem: format!("{problem} in a {}", kind.as_str()),
+                    problem: format!("{problem} in {}", kind.with_article()),
                 })
             };
             match (&statement.principal, kind.names_principals()) {

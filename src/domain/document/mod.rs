@@ -176,6 +176,14 @@ impl PolicyDocument {
         parse::document(&encoding::decode_if_encoded(text)?)
     }
 
+    /// Reads one document, or a JSON array of documents.
+    ///
+    /// # Errors
+    /// [`ParseError`] for the first that is not in the grammar.
+    pub fn parse_many(text: &str) -> Result<Vec<Self>, ParseError> {
+        parse::documents(text)
+    }
+
     /// The same document (`Version` and `Id` kept) with other statements.
     #[must_use]
     pub fn with_statements(&self, statements: Vec<Statement>) -> Self {

@@ -50,7 +50,18 @@ fn bad<T>(at: impl Into<String>, problem: impl Into<String>) -> Result<T, ParseE
 }
 
 pub(super) fn document(text: &str) -> Result<PolicyDocument, ParseError> {
-    let Value::Object(top) = json::read(text)? else {
+    from_value(json::read(text)?)
+}
+
+pub(super) fn documents(text: &str) -> Result<Vec<PolicyDocument>, ParseError> {
+    match json::read(text)? {
+        Value::Array(items) => items.into_iter().map(from_value).collect(),
+        one => Ok(vec![from_value(one)?]),
+    }
+}
+
+fn from_value(value: Value) -> Result<PolicyDocument, ParseError> {
+    let Value::Object(top) = value else {
         return bad("document", "expected a JSON object");
     };
     let (mut version, mut id, mut statements) = (Version::Absent, None, None);

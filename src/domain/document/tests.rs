@@ -148,6 +148,18 @@ fn statements_can_be_added_and_taken_away_without_touching_the_rest() {
 }
 
 #[test]
+fn a_list_of_documents_is_read_as_one_or_many() {
+    let one = r#"{"Statement":[]}"#;
+    let document = PolicyDocument::parse(one).unwrap();
+    assert_eq!(PolicyDocument::parse_many(one), Ok(vec![document.clone()]));
+    assert_eq!(
+        PolicyDocument::parse_many(&format!("[{one},{one}]")),
+        Ok(vec![document.clone(), document])
+    );
+    assert!(PolicyDocument::parse_many(r#"[{"Statement":[],"Statement":[]}]"#).is_err());
+}
+
+#[test]
 fn elements_are_checked_against_the_place_of_the_document() {
     let with_both = parse(&json!({"Statement": statement()}));
     let neither = parse(&json!({"Statement": {"Effect": "Allow", "Action": "*"}}));

@@ -1,0 +1,225 @@
+//! `aidp can-i` as a user runs it: files in, verdict and exit code out.
+#![cfg(test)]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "documents read best as literals in the call"
+)]
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Policy files in a directory of their own.
+struct Files(TempDir);
+
+impl Files {
+    fn new(files: &[(&str, Value)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let text = match content {
+                Value::String(raw) => raw.clone(),
+                document => document.to_string(),
+            };
+            std::fs::write(directory.path().join(name), text).unwrap();
+        }
+        Self(directory)
+    }
+
+    /// Runs `aidp can-i` there.
+    fn can_i(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aidp"));
+        command.current_dir(self.0.path()).arg("can-i").args(args);
+        command.output().unwrap()
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn document(statements: Value) -> Value {
+    json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+fn allow(action: &str) -> Value {
+    document(json!([{"Sid": "Some", "Effect": "Allow", "Action": action, "Resource": "*"}]))
+}
+
+const GET: [&str; 2] = ["s3:GetObject", "arn:aws:s3:::b/k"];
+
+#[test]
+fn an_allowed_request_exits_with_0_and_names_the_statement() {
+    let files = Files::new(&[("role.json", allow("s3:Get*"))]);
+    let output = files.can_i(&[&GET[..], &["--identity-policy", "role.json"]].concat());
+    assert_eq!(
+        stdout(&output),
+        "Allowed\n  statement 0 (Some) of identity policy role.json\n"
+    );
+    assert_eq!((code(&output), stderr(&output)), (0, String::new()));
+}
+
+#[test]
+fn a_denied_request_exits_with_1_and_says_why() {
+    let deny = document(json!({"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::b/*"}));
+    let files = Files::new(&[("role.json", allow("s3:Put*")), ("bucket.json", deny)]);
+    let implicit = files.can_i(&[&GET[..], &["--identity-policy", "role.json"]].concat());
+    assert_eq!(
+        (code(&implicit), stdout(&implicit).as_str()),
+        (1, "ImplicitlyDenied\n  no identity policy allows it\n")
+    );
+    let explicit = files.can_i(&[&GET[..], &["--resource-policy", "bucket.json", "-o", "json"]].concat());
+    assert_eq!(code(&explicit), 1);
+    let printed: Value = serde_json::from_slice(&explicit.stdout).unwrap();
+    let expected = json!({
+        "verdict": "ExplicitlyDenied",
+        "reason": "statement 0 of resource policy bucket.json",
+        "statement": {"policyType": "resource policy", "policy": "bucket.json", "index": 0, "sid": null},
+    });
+    assert_eq!(printed, expected);
+}
+
+/// One request through every kind of policy; each file alone decides whether it passes.
+#[test]
+fn every_policy_option_has_its_say() {
+    let role = "arn:aws:iam::111111111111:role/train";
+    let for_all = document(json!({"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}));
+    let wrong = document(json!({"Effect": "Deny", "Principal": "*", "Action": "s3:Get*", "Resource": "*"}));
+    let files = Files::new(&[
+        ("all.json", allow("*")),
+        ("other.json", allow("ec2:*")),
+        ("for-all.json", for_all),
+        ("wrong.json", wrong),
+        ("levels.json", json!([allow("ec2:*"), allow("s3:*")])),
+    ]);
+    let base = [
+        "--principal",
+        role,
+        "--identity-policy",
+        "other.json",
+        "--identity-policy",
+        "all.json",
+    ];
+    let ask = |more: &[&str]| code(&files.can_i(&[&GET[..], &base[..], more].concat()));
+    assert_eq!(ask(&[]), 0);
+    for (option, good, bad) in [
+        ("--boundary", "all.json", "other.json"),
+        ("--session-policy", "all.json", "other.json"),
+        ("--resource-policy", "for-all.json", "wrong.json"),
+        ("--scp", "levels.json", "other.json"),
+        ("--rcp", "for-all.json", "wrong.json"),
+        ("--vpc-endpoint-policy", "for-all.json", "wrong.json"),
+    ] {
+        assert_eq!(ask(&[option, good]), 0, "{option} {good}");
+        assert_eq!(ask(&[option, bad]), 1, "{option} {bad}");
+    }
+    assert_eq!(ask(&["--scp", "all.json", "--scp", "other.json"]), 1);
+    assert_eq!(ask(&["--resource-account", "222222222222"]), 1);
+    assert_eq!(
+        ask(&[
+            "--resource-account",
+            "222222222222",
+            "--resource-policy",
+            "for-all.json"
+        ]),
+        0
+    );
+}
+
+#[test]
+fn a_repeated_context_key_is_multivalued() {
+    let condition =
+        json!({"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}, "Bool": {"aws:SecureTransport": "true"}});
+    let statement = json!({"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition});
+    let files = Files::new(&[("role.json", document(statement))]);
+    let ask = |context: &[&str]| {
+        let context = context.iter().flat_map(|c| ["--context", c]);
+        let args: Vec<_> = GET
+            .into_iter()
+            .chain(["--identity-policy", "role.json"])
+            .chain(context)
+            .collect();
+        code(&files.can_i(&args))
+    };
+    assert_eq!(ask(&["aws:SecureTransport=true", "aws:TagKeys=a", "aws:TagKeys=b"]), 0);
+    assert_eq!(ask(&["aws:SecureTransport=true", "aws:TagKeys=a", "aws:TagKeys=c"]), 1);
+    assert_eq!(ask(&["aws:TagKeys=a"]), 1);
+}
+
+#[test]
+fn a_trust_policy_is_the_resource_policy_of_assume_role() {
+    let trust = document(json!({
+        "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:role/train"}, "Action": "sts:AssumeRole"
+    }));
+    let files = Files::new(&[("trust.json", trust)]);
+    let target = [
+        "sts:AssumeRole",
+        "arn:aws:iam::111111111111:role/other",
+        "--resource-policy",
+        "trust.json",
+    ];
+    let ask = |principal: &str| code(&files.can_i(&[&target[..], &["--principal", principal]].concat()));
+    assert_eq!(ask("arn:aws:iam::111111111111:role/train"), 0);
+    assert_eq!(ask("arn:aws:iam::111111111111:role/else"), 1);
+}
+
+#[test]
+fn bad_input_exits_with_2_and_says_what_to_change() {
+    let files = Files::new(&[
+        ("good.json", allow("*")),
+        ("twice.json", json!(r#"{"Statement": [], "Statement": []}"#)),
+        (
+            "operator.json",
+            document(json!({"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Is": {"a": "b"}}})),
+        ),
+        (
+            "bucket.json",
+            document(json!({"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"})),
+        ),
+        ("long.json", json!(" ".repeat(300_000))),
+    ]);
+    let missing = PathBuf::from("missing.json");
+    for (args, says) in [
+        (vec!["s3:*", "arn:aws:s3:::b/k"], "is no action"),
+        (vec!["s3:GetObject", "b/k"], "is no resource"),
+        (vec!["s3:GetObject", "*", "--principal", "bob"], "is no principal"),
+        (vec!["s3:GetObject", "*", "--resource-account", "1"], "is no account id"),
+        (vec!["s3:GetObject", "*", "--context", "x"], "expected key=value"),
+        (
+            vec!["s3:GetObject", "*", "--identity-policy", missing.to_str().unwrap()],
+            "missing.json: ",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--identity-policy", "twice.json"],
+            "duplicate key",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--identity-policy", "operator.json"],
+            "unknown condition operator \"Is\"",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--identity-policy", "bucket.json"],
+            "Principal: not allowed in an identity policy",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--resource-policy", "good.json"],
+            "Principal: required in a resource policy",
+        ),
+        (vec!["s3:GetObject", "*", "--boundary", "long.json"], "bytes long"),
+        (vec!["s3:GetObject"], "required"),
+        (vec!["s3:GetObject", "*", "--polcy", "x"], "unexpected argument"),
+    ] {
+        let output = files.can_i(&args);
+        assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{args:?}");
+        assert!(stderr(&output).contains(says), "{args:?} said {}", stderr(&output));
+    }
+}
