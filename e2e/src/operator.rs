@@ -12,6 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use crate::plane::NAMESPACE;
 use crate::process::{Process, Program};
 use crate::{Error, Result};
 
@@ -29,7 +30,7 @@ pub struct Settings {
     /// `--network-enforcer`.
     pub network_enforcer: Option<String>,
     /// More arguments of `aidp run`.
-    pub arguments: Vec<String>,
+    pub arguments: Vec<&'static str>,
     /// Content of the configuration file.
     pub configuration: Option<Value>,
     /// Whether it gets AWS credentials.
@@ -89,9 +90,13 @@ impl Operator {
             ..
         } = settings;
         let listen = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
-        let mut all: Vec<OsString> = ["run", "--log-format", "json", "--listen"].map(OsString::from).to_vec();
+        let mut all: Vec<OsString> = ["run", "--log-format", "json", "--listen-address"]
+            .map(OsString::from)
+            .to_vec();
         all.extend([listen.to_string().into(), "--cluster-id".into(), cluster_id.into()]);
-        all.extend(["--oidc-provider-arn".into(), OIDC_PROVIDER.into()]);
+        all.extend(["--oidc-provider-arn", OIDC_PROVIDER, "--operator-namespace", NAMESPACE].map(OsString::from));
+        // A killed operator's Lease has to run out before the next one may write: not longer than a test likes to wait.
+        all.extend(["--lease-duration", "3s"].map(OsString::from));
         if let Some(enforcer) = network_enforcer {
             all.extend(["--network-enforcer".into(), enforcer.into()]);
         }

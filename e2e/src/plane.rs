@@ -100,6 +100,21 @@ impl Lease {
         Ok(lease)
     }
 
+    /// One more control plane for a test that needs a second cluster, beyond the limit: waiting for it while holding the
+    /// first could wait for ever.
+    ///
+    /// # Errors
+    /// When it can't be started, or the cluster is given: there is only that one.
+    pub fn second() -> Result<Self> {
+        if given().is_some() {
+            return Err("KUBECONFIG names one cluster, and this test needs two".into());
+        }
+        pool().in_use += 1;
+        let mut lease = Self { plane: None };
+        lease.plane = Some(Plane::start()?);
+        Ok(lease)
+    }
+
     fn plane(&self) -> Result<&Plane> {
         self.plane
             .as_ref()

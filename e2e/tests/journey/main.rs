@@ -7,4 +7,14 @@
     reason = "what is missing must fail the test"
 )]
 
+mod cli;
+mod common;
+mod conditions;
+mod converge;
+mod crash;
 mod crd;
+mod egress;
+mod faults;
+mod ownership;
+mod steady;
+mod tamper;
