@@ -2,10 +2,16 @@
 # ${AIDP_CACHE:-~/.cache/aidp}, outside the work tree.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help build check generate test unit e2e deny advisories tools tools-fakecloud tools-versitygw clean-cache
+.PHONY: help demo demo-stop build check generate test unit e2e deny advisories tools tools-fakecloud tools-versitygw clean-cache
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+demo: ## The whole story on this machine, from nothing (KEEP=1 leaves it running)
+	KEEP=$(KEEP) e2e/demo.sh
+
+demo-stop: ## Ends a demo that was kept
+	e2e/demo.sh stop
 
 build: ## Release build of the operator and CLI: target/release/aidp
 	cargo build --release --bin aidp
