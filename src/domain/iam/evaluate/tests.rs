@@ -523,9 +523,10 @@ fn ten_kilobytes_of_stars_are_decided_at_once() {
             let request = Request::new(caller, "s3:GetObject", &resource, None, context()).unwrap();
             let start = std::time::Instant::now();
             decide(&request, &policies);
-            // 10 ms is the promise for a release build; this one is unoptimised and shares its machine.
+            // 10 ms is the promise for a release build; this one is unoptimised and shares its machine. What the test is
+            // after, backtracking, takes minutes.
             let took = start.elapsed();
-            assert!(took < std::time::Duration::from_millis(250), "{pattern}: {took:?}");
+            assert!(took < std::time::Duration::from_secs(5), "{pattern}: {took:?}");
         }
     }
 }
