@@ -13,6 +13,7 @@ pub mod credentials;
 pub mod desired;
 pub mod flows;
 pub mod network_policy;
+pub mod plan;
 pub mod port;
 pub mod rule;
 pub mod selector;

@@ -1,0 +1,302 @@
+use super::*;
+use crate::domain::fixture::{FULL_SPEC, policy};
+
+fn namespace(name: &str, labels: &[(&str, &str)]) -> NamespaceObservation {
+    let own = [("kubernetes.io/metadata.name", name)];
+    NamespaceObservation {
+        name: name.to_owned(),
+        labels: own
+            .iter()
+            .chain(labels)
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect(),
+        terminating: false,
+    }
+}
+
+/// Two training namespaces and one that is none, with an enforcer stated by configuration.
+fn cluster() -> ClusterObservation {
+    ClusterObservation {
+        namespaces: vec![
+            namespace("ml", &[("team", "ml")]),
+            namespace("ml-two", &[("team", "ml")]),
+            namespace("web", &[("team", "web")]),
+        ],
+        network_policies: Vec::new(),
+        enforcer: EnforcerObservation::Found {
+            name: "kube-router".to_owned(),
+            evidence: "stated by configuration".to_owned(),
+        },
+    }
+}
+
+fn plan(policy: &ValidatedPolicy, cluster: &ClusterObservation) -> TargetPlan {
+    plan_rule(policy, &policy.egress[0], cluster)
+}
+
+/// The cluster after the actions: what a server-side apply and a delete do, nothing more.
+fn apply(mut cluster: ClusterObservation, actions: &[PlannedAction]) -> ClusterObservation {
+    for PlannedAction { action, .. } in actions {
+        match action {
+            Action::ApplyNetworkPolicy { object, .. } => {
+                let key = |o: &NetworkPolicy| (o.metadata.namespace.clone(), o.metadata.name.clone());
+                cluster.network_policies.retain(|o| key(o) != key(object));
+                let mut stored = (**object).clone();
+                stored.metadata.uid = Some("uid-1".to_owned());
+                cluster.network_policies.push(stored);
+            }
+            Action::DeleteNetworkPolicy { namespace, name, .. } => cluster
+                .network_policies
+                .retain(|o| o.metadata.namespace.as_ref() != Some(namespace) || o.metadata.name.as_ref() != Some(name)),
+            other => panic!("unexpected {other}"),
+        }
+    }
+    cluster
+}
+
+fn converged(policy: &ValidatedPolicy) -> ClusterObservation {
+    apply(cluster(), &plan(policy, &cluster()).actions)
+}
+
+fn foreign(namespace: &str, yaml_spec: &str) -> NetworkPolicy {
+    serde_yaml::from_str(&format!(
+        "metadata: {{name: foreign, namespace: {namespace}}}\nspec: {yaml_spec}"
+    ))
+    .unwrap()
+}
+
+fn reasons(plan: &TargetPlan) -> Vec<(&'static str, Disposition)> {
+    plan.findings.iter().map(|f| (f.control.id(), f.disposition)).collect()
+}
+
+fn needs(reason: HumanReason) -> Disposition {
+    Disposition::NeedsHuman(reason)
+}
+
+#[test]
+fn every_matching_namespace_gets_its_policy_and_then_nothing_is_left_to_do() {
+    let policy = policy(FULL_SPEC);
+    let first = plan(&policy, &cluster());
+    let names: Vec<String> = first.actions.iter().map(|a| a.action.to_string()).collect();
+    assert_eq!(
+        names,
+        [
+            "ApplyNetworkPolicy egress/training/ml",
+            "ApplyNetworkPolicy egress/training/ml-two"
+        ]
+    );
+    assert_eq!(first.state, TargetState::Drifted);
+
+    let second = plan(&policy, &converged(&policy));
+    assert_eq!(second.findings, []);
+    assert_eq!(second.actions, []);
+    assert_eq!(second.state, TargetState::Compliant);
+    assert_eq!(
+        second.facts,
+        TargetFacts {
+            enforcer: Some("kube-router".to_owned()),
+            rung: Some("PortRestricted".to_owned()),
+            evidence: Some("stated by configuration".to_owned()),
+            ..TargetFacts::default()
+        }
+    );
+}
+
+#[test]
+fn an_edit_is_named_with_its_author_and_undone() {
+    let policy = policy(FULL_SPEC);
+    let mut cluster = converged(&policy);
+    let edited = &mut cluster.network_policies[0];
+    edited.spec.as_mut().unwrap().egress = Some(vec![serde_yaml::from_str("{}").unwrap()]);
+    edited.metadata.managed_fields = serde_yaml::from_str(
+        "[{manager: aidp, time: 2026-01-01T00:00:00Z}, {manager: kubectl-edit, time: 2026-02-01T00:00:00Z}]",
+    )
+    .unwrap();
+    let plan = plan(&policy, &cluster);
+    assert!(
+        plan.findings.iter().all(|f| f.actor.as_deref() == Some("kubectl-edit")),
+        "{:?}",
+        plan.findings
+    );
+    assert_eq!(plan.actions.len(), 1);
+    assert_eq!(apply(cluster, &plan.actions).network_policies.len(), 2);
+}
+
+#[test]
+fn a_new_namespace_with_the_label_is_covered() {
+    let policy = policy(FULL_SPEC);
+    let mut cluster = converged(&policy);
+    cluster.namespaces.push(namespace("ml-three", &[("team", "ml")]));
+    let names: Vec<String> = plan(&policy, &cluster)
+        .actions
+        .iter()
+        .map(|a| a.action.to_string())
+        .collect();
+    assert_eq!(names, ["ApplyNetworkPolicy egress/training/ml-three"]);
+}
+
+#[test]
+fn a_namespace_that_is_being_deleted_is_left_alone() {
+    let policy = policy(FULL_SPEC);
+    let mut cluster = cluster();
+    cluster.namespaces.truncate(1);
+    cluster.namespaces[0].terminating = true;
+    assert_eq!(plan(&policy, &cluster).actions, []);
+}
+
+#[test]
+fn a_namespace_that_lost_the_label_keeps_its_policy_under_retain_and_loses_it_under_revert() {
+    let retain = policy(FULL_SPEC);
+    let mut cluster = converged(&retain);
+    cluster.namespaces[1] = namespace("ml-two", &[]);
+    let kept = plan(&retain, &cluster);
+    assert_eq!(reasons(&kept), [("Net.Egress", needs(HumanReason::Orphaned))]);
+    assert_eq!(kept.findings[0].gating, Gating::ReportOnly);
+    assert_eq!((kept.actions, kept.state), (Vec::new(), TargetState::Compliant));
+
+    let revert = policy(&format!("{FULL_SPEC}deletionPolicy: Revert\n"));
+    let removed = plan(&revert, &cluster);
+    assert_eq!(apply(cluster, &removed.actions).network_policies.len(), 1);
+}
+
+#[test]
+fn a_rule_that_left_the_policy_is_an_orphan() {
+    let policy = policy(&format!("{FULL_SPEC}deletionPolicy: Revert\n"));
+    let cluster = converged(&policy);
+    let orphan = plan_orphan(&policy, "training", &cluster).unwrap();
+    assert_eq!(orphan.state, TargetState::Orphaned);
+    assert_eq!(apply(cluster.clone(), &orphan.actions).network_policies, []);
+    assert_eq!(plan_orphan(&policy, "never-was", &cluster), None);
+}
+
+#[test]
+fn revert_removes_ours_and_nothing_else() {
+    let policy = policy(FULL_SPEC);
+    let mut cluster = converged(&policy);
+    cluster.network_policies.push(foreign("ml", "{podSelector: {}}"));
+    let names: Vec<String> = revert(&policy, &cluster).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        names,
+        [
+            "DeleteNetworkPolicy egress/training/ml",
+            "DeleteNetworkPolicy egress/training/ml-two"
+        ]
+    );
+}
+
+#[test]
+fn kube_system_and_the_operators_namespace_are_refused_however_they_are_selected() {
+    let policy = policy(FULL_SPEC);
+    for name in ["kube-system", "aidp-system"] {
+        let mut cluster = cluster();
+        cluster.namespaces = vec![namespace(name, &[("team", "ml")])];
+        let plan = plan(&policy, &cluster);
+        assert_eq!(reasons(&plan), [("Net.Egress", needs(HumanReason::NamespaceRefused))]);
+        assert_eq!(plan.actions, []);
+    }
+}
+
+#[test]
+fn a_rule_that_blocks_sts_is_not_applied_where_irsa_is_used() {
+    let spec = FULL_SPEC.replace(
+        "{type: CIDR, cidr: 0.0.0.0/0}",
+        "{type: CIDR, cidr: 10.0.0.0/8, ports: [{port: 8443}]}",
+    );
+    let policy = policy(&spec);
+    let plan = plan(&policy, &cluster());
+    assert_eq!(
+        reasons(&plan),
+        [
+            ("Net.BlocksOwnCredentials", needs(HumanReason::BlocksOwnCredentials)),
+            ("Net.Egress", Disposition::Repair),
+        ]
+    );
+    let names: Vec<String> = plan.actions.iter().map(|a| a.action.to_string()).collect();
+    assert_eq!(
+        names,
+        ["ApplyNetworkPolicy egress/training/ml-two"],
+        "no ServiceAccount of ml-two is trusted"
+    );
+}
+
+#[test]
+fn another_policy_on_the_same_pods_is_not_analysed_and_never_compliant() {
+    let policy = policy(FULL_SPEC);
+    for (spec, seen) in [
+        ("{podSelector: {}, policyTypes: [Egress], egress: [{}]}", true),
+        ("{podSelector: {matchLabels: {app: x}}, policyTypes: [Egress]}", true),
+        (
+            "{podSelector: {matchLabels: {workload: serving}}, policyTypes: [Egress], egress: [{}]}",
+            false,
+        ),
+        ("{podSelector: {}, policyTypes: [Ingress]}", false),
+        ("{podSelector: {}, ingress: [{}]}", false),
+        ("{podSelector: {}, egress: [{}]}", true),
+    ] {
+        let mut cluster = converged(&policy);
+        cluster.network_policies.push(foreign("ml", spec));
+        let plan = plan(&policy, &cluster);
+        let want: &[_] = if seen {
+            &[("Net.Union", needs(HumanReason::NotAnalysed))]
+        } else {
+            &[]
+        };
+        assert_eq!(reasons(&plan), want, "{spec}");
+        assert_eq!(
+            plan.state,
+            if seen {
+                TargetState::Unknown
+            } else {
+                TargetState::Compliant
+            },
+            "{spec}"
+        );
+    }
+}
+
+#[test]
+fn what_enforces_decides_the_rung_and_an_assurance_above_it_is_never_compliant() {
+    let narrow = FULL_SPEC.replace("cidr: 0.0.0.0/0", "cidr: 10.0.0.0/8").replace(
+        "serviceAccounts: [{namespace: ml,",
+        "serviceAccounts: [{namespace: elsewhere,",
+    );
+    let found = cluster().enforcer;
+    let flannel = EnforcerObservation::NotEnforcing {
+        name: "flannel".to_owned(),
+        evidence: "DaemonSet kube-flannel".to_owned(),
+    };
+    for (spec, assurance, enforcer, want) in [
+        (FULL_SPEC, "Port", &found, None),
+        (
+            FULL_SPEC,
+            "Destination",
+            &found,
+            Some((HumanReason::NotEnforced, "PortRestricted (kube-router)")),
+        ),
+        (narrow.as_str(), "Destination", &found, None),
+        (
+            narrow.as_str(),
+            "TLS",
+            &found,
+            Some((HumanReason::NotEnforced, "DestinationRestricted (kube-router)")),
+        ),
+        (FULL_SPEC, "Port", &flannel, Some((HumanReason::NotEnforced, "flannel"))),
+        (
+            FULL_SPEC,
+            "Port",
+            &EnforcerObservation::Unknown,
+            Some((HumanReason::EnforcerUnknown, "nothing known")),
+        ),
+    ] {
+        let spec = spec.replace("  podSelector:", &format!("  assurance: {assurance}\n  podSelector:"));
+        let policy = policy(&spec);
+        let cluster = ClusterObservation {
+            enforcer: enforcer.clone(),
+            ..converged(&policy)
+        };
+        let plan = plan(&policy, &cluster);
+        let have: Vec<_> = plan.findings.iter().map(|f| (f.disposition, f.have.as_str())).collect();
+        let want: Vec<_> = want.into_iter().map(|(reason, have)| (needs(reason), have)).collect();
+        assert_eq!(have, want, "{assurance} {enforcer:?}");
+    }
+}
