@@ -69,6 +69,8 @@ pub enum HumanReason {
     AdoptionRefused,
     /// No configured key for the bucket's region, or the roles could not use it.
     KeyNotUsable,
+    /// The bucket's encryption is of a kind that this version does not know, so that it can't be called weaker.
+    UnknownAlgorithm,
     /// The rule would cut pods off from their own credentials.
     BlocksOwnCredentials,
     /// A namespace that may not be restricted.
@@ -104,6 +106,7 @@ impl HumanReason {
             Self::WouldLockOut => "WouldLockOut",
             Self::AdoptionRefused => "AdoptionRefused",
             Self::KeyNotUsable => "KeyNotUsable",
+            Self::UnknownAlgorithm => "UnknownAlgorithm",
             Self::BlocksOwnCredentials => "BlocksOwnCredentials",
             Self::NamespaceRefused => "NamespaceRefused",
             Self::WriteNotObserved => "WriteNotObserved",
@@ -132,6 +135,7 @@ impl HumanReason {
             | Self::WouldLockOut
             | Self::AdoptionRefused
             | Self::KeyNotUsable
+            | Self::UnknownAlgorithm
             | Self::BlocksOwnCredentials
             | Self::NamespaceRefused
             | Self::WriteNotObserved

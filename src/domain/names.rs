@@ -156,15 +156,20 @@ impl AccountId {
 impl ClusterHash {
     /// The hash of a cluster id: the first 8 hex digits of its SHA-256.
     pub fn of(cluster_id: &str) -> Self {
-        use sha2::{Digest, Sha256};
-        use std::fmt::Write;
-        let mut text = String::with_capacity(8);
-        for byte in Sha256::digest(cluster_id.as_bytes()).iter().take(4) {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
-        Self(text)
+        Self(short_hash(cluster_id))
     }
+}
+
+/// The first 8 hex digits of a text's SHA-256, lower case: for names that have to tell two owners apart.
+pub fn short_hash(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write;
+    let mut hash = String::with_capacity(8);
+    for byte in Sha256::digest(text.as_bytes()).iter().take(4) {
+        // Writing to a String cannot fail.
+        let _ = write!(hash, "{byte:02x}");
+    }
+    hash
 }
 
 /// AWS partition, the second part of every ARN.

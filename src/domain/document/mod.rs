@@ -8,6 +8,7 @@
 //! we cannot read whole must not be judged and must not be written.
 
 mod decimal;
+mod build;
 mod encoding;
 pub mod equivalence;
 mod json;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 pub use decimal::Decimal;
+pub use build::StatementParts;
 pub use encoding::decode_percent;
 pub use json::MAX_BYTES;
 pub use kind::PolicyKind;

@@ -1,0 +1,289 @@
+//! Default encryption: what is set, whether it is at least what is asked, and the one rule that would be.
+
+use crate::api::{BucketKey, EncryptionAlgorithm, Gating};
+use crate::domain::action::{Action, PlannedAction};
+use crate::domain::control::Control;
+use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
+use crate::domain::names::{BucketName, Region};
+use crate::domain::observed::{EncryptionRule, EncryptionState, Read};
+use crate::domain::policy::{BucketTarget, Controlled, ValidatedPolicy, WantEncryption};
+
+use super::bucket_policy::Part;
+use super::key::{KeyRef, region_of};
+use super::unread;
+
+const CONTROL: Control = Control::S3DefaultEncryption;
+
+/// What AWS is known to offer, weakest first. Stronger than asked is compliant and stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    SseS3,
+    SseKms,
+    DsseKms,
+}
+
+impl Strength {
+    /// A rule that names no algorithm leaves S3's own.
+    fn read(algorithm: Option<&str>) -> Option<Self> {
+        match algorithm {
+            None | Some("AES256") => Some(Self::SseS3),
+            Some("aws:kms") => Some(Self::SseKms),
+            Some("aws:kms:dsse") => Some(Self::DsseKms),
+            Some(_) => None,
+        }
+    }
+
+    const fn as_aws(self) -> &'static str {
+        match self {
+            Self::SseS3 => "AES256",
+            Self::SseKms => "aws:kms",
+            Self::DsseKms => "aws:kms:dsse",
+        }
+    }
+}
+
+impl From<EncryptionAlgorithm> for Strength {
+    fn from(algorithm: EncryptionAlgorithm) -> Self {
+        match algorithm {
+            EncryptionAlgorithm::SseS3 => Self::SseS3,
+            EncryptionAlgorithm::SseKms => Self::SseKms,
+        }
+    }
+}
+
+/// Judges the default encryption of a bucket.
+pub(super) fn plan(
+    policy: &ValidatedPolicy,
+    target: &BucketTarget,
+    control: &Controlled<WantEncryption>,
+    region: &Region,
+    read: Option<&Read<EncryptionState>>,
+) -> Part {
+    let Controlled { gating, want } = control;
+    let mut part = Part::default();
+    let state = match read {
+        Some(Ok(state)) => state,
+        Some(Err(error)) => {
+            part.findings
+                .push(unread::failed(CONTROL, &target.name, *gating, "encryption", error));
+            return part;
+        }
+        None => {
+            if *gating == Gating::Gating {
+                part.findings
+                    .push(unread::not_read(CONTROL, &target.name, "encryption"));
+            }
+            return part;
+        }
+    };
+    let judge = Judge {
+        bucket: &target.name,
+        gating: *gating,
+    };
+    let (mut findings, rule) = match judge.compare(policy, want, region, state) {
+        Ok(judged) => judged,
+        Err(finding) => {
+            part.findings.push(*finding);
+            return part;
+        }
+    };
+    if *gating == Gating::Gating && !findings.is_empty() {
+        part.action = Some(PlannedAction {
+            action: Action::PutBucketEncryption {
+                bucket: target.name.clone(),
+                region: region.clone(),
+                rule,
+            },
+            repairs: findings.iter().map(Finding::key).collect(),
+        });
+    }
+    part.findings.append(&mut findings);
+    part
+}
+
+struct Judge<'a> {
+    bucket: &'a BucketName,
+    gating: Gating,
+}
+
+impl Judge<'_> {
+    fn finding(&self, path: &str, want: &str, have: &str, message: String) -> Finding {
+        let disposition = match self.gating {
+            Gating::Gating => Disposition::Repair,
+            Gating::ReportOnly => Disposition::Note,
+        };
+        Finding::new(CONTROL, Target::Bucket(self.bucket.clone()), self.gating, disposition)
+            .diff(path, want, have)
+            .message(message)
+    }
+
+    fn needs_human(&self, reason: HumanReason, path: &str, want: &str, have: &str, message: String) -> Box<Finding> {
+        let disposition = match self.gating {
+            Gating::Gating => Disposition::NeedsHuman(reason),
+            Gating::ReportOnly => Disposition::Note,
+        };
+        let target = Target::Bucket(self.bucket.clone());
+        let finding = Finding::new(CONTROL, target, self.gating, disposition);
+        Box::new(finding.diff(path, want, have).message(message))
+    }
+
+    /// What differs, and the rule that would not. With nothing different the rule is what is there.
+    fn compare(
+        &self,
+        policy: &ValidatedPolicy,
+        want: &WantEncryption,
+        region: &Region,
+        state: &EncryptionState,
+    ) -> Result<(Vec<Finding>, EncryptionRule), Box<Finding>> {
+        let mut findings = Vec::new();
+        let wanted = Strength::from(want.algorithm);
+        let implicit = [EncryptionRule {
+            algorithm: None,
+            kms_key_id: None,
+            bucket_key_enabled: None,
+            blocked_encryption_types: None,
+        }];
+        let rules = match state {
+            EncryptionState::Implicit => &implicit[..],
+            EncryptionState::Rules(rules) => rules.as_slice(),
+        };
+        if rules.len() != 1 {
+            findings.push(self.finding(
+                "encryption.rules",
+                "1",
+                &rules.len().to_string(),
+                "S3 heeds exactly one rule, so what holds can't be told; it is replaced by one".to_owned(),
+            ));
+        }
+        // The strongest of several: what is written may not be weaker than any of them.
+        let mut found = (Strength::SseS3, None);
+        for rule in rules {
+            let Some(strength) = Strength::read(rule.algorithm.as_deref()) else {
+                let have = rule.algorithm.as_deref().unwrap_or_default();
+                return Err(self.needs_human(
+                    HumanReason::UnknownAlgorithm,
+                    "encryption.algorithm",
+                    wanted.as_aws(),
+                    have,
+                    format!("it is not known whether {have} is stronger or weaker, so it is left; set an algorithm that the policy knows"),
+                ));
+            };
+            if found.1.is_none() || strength > found.0 {
+                found = (strength, Some(rule));
+            }
+        }
+        let (have, base) = found;
+        let final_strength = have.max(wanted);
+        if have < wanted {
+            findings.push(self.finding(
+                "encryption.algorithm",
+                wanted.as_aws(),
+                match state {
+                    EncryptionState::Implicit => "AES256 (nothing configured)",
+                    EncryptionState::Rules(_) => have.as_aws(),
+                },
+                format!(
+                    "new objects are encrypted with less than the policy asks; {} is set",
+                    wanted.as_aws()
+                ),
+            ));
+        }
+        let mut rule = EncryptionRule {
+            algorithm: Some(final_strength.as_aws().to_owned()),
+            kms_key_id: base
+                .filter(|_| final_strength > Strength::SseS3)
+                .and_then(|r| r.kms_key_id.clone()),
+            bucket_key_enabled: base.and_then(|r| r.bucket_key_enabled),
+            // Carried over as found: leaving it out may reset it, and whether it does is not documented.
+            blocked_encryption_types: blocked(rules),
+        };
+        if wanted > Strength::SseS3 {
+            let key = self.usable_key(want, region)?;
+            let there = KeyRef::read(rule.kms_key_id.as_deref(), region, &policy.account);
+            if there != KeyRef::Key(key.to_owned()) {
+                // Together with the algorithm it is one thing to say, not two.
+                if have >= wanted {
+                    findings.push(self.finding(
+                        "encryption.kmsKey",
+                        key,
+                        rule.kms_key_id.as_deref().unwrap_or("aws/s3"),
+                        key_message(&there),
+                    ));
+                }
+                rule.kms_key_id = Some(key.to_owned());
+            }
+            if let Some(bucket_key) = want.bucket_key.filter(|_| final_strength == Strength::SseKms) {
+                let (on, word) = match bucket_key {
+                    BucketKey::Enabled => (true, "Enabled"),
+                    BucketKey::Disabled => (false, "Disabled"),
+                };
+                if have >= wanted && rule.bucket_key_enabled.unwrap_or(false) != on {
+                    let have = if on { "Disabled" } else { "Enabled" };
+                    let message = "the bucket key is not as asked; it is set".to_owned();
+                    findings.push(self.finding("encryption.bucketKey", word, have, message));
+                }
+                rule.bucket_key_enabled = Some(on);
+            }
+        }
+        Ok((findings, rule))
+    }
+
+    /// The configured key of the bucket's region: another region's key would make every upload fail.
+    fn usable_key<'w>(&self, want: &'w WantEncryption, region: &Region) -> Result<&'w str, Box<Finding>> {
+        let key = want
+            .kms_key_arn
+            .as_deref()
+            .or_else(|| want.kms_keys.get(region).map(String::as_str));
+        match key {
+            Some(key) if region_of(key) == Some(region.as_str()) => Ok(key),
+            Some(key) => Err(self.needs_human(
+                HumanReason::KeyNotUsable,
+                "encryption.kmsKey",
+                &format!("a key in {region}"),
+                key,
+                format!("the bucket lies in {region}, its key does not; give it a key of {region} in controls.encryption.kmsKeyARN"),
+            )),
+            None => Err(self.needs_human(
+                HumanReason::KeyNotUsable,
+                "encryption.kmsKey",
+                &format!("a key in {region}"),
+                "none configured",
+                format!("the bucket lies in {region}, and the policy has no key there; add one to bucketControls.encryption.kmsKeys"),
+            )),
+        }
+    }
+}
+
+fn key_message(there: &KeyRef) -> String {
+    match there {
+        KeyRef::Key(_) => "new objects are encrypted with another key; the policy's is set",
+        KeyRef::Alias { .. } => "an alias may be pointed at another key at any time; the policy's key ARN is set",
+        KeyRef::AwsManaged => "new objects are encrypted with the AWS-managed key; the policy's is set",
+        KeyRef::Invalid(_) => "the stored value names no key, so uploads fail; the policy's key is set",
+    }
+    .to_owned()
+}
+
+/// What all rules together block; None if none of them says anything.
+fn blocked(rules: &[EncryptionRule]) -> Option<Vec<String>> {
+    match rules {
+        [one] => one.blocked_encryption_types.clone(),
+        many => {
+            let lists: Vec<_> = many
+                .iter()
+                .filter_map(|r| r.blocked_encryption_types.as_ref())
+                .collect();
+            let mut all: Vec<String> = lists.iter().flat_map(|l| l.iter().cloned()).collect();
+            all.sort();
+            all.dedup();
+            // "NONE" beside something blocked would contradict it.
+            if all.len() > 1 {
+                all.retain(|t| t != "NONE");
+            }
+            (!lists.is_empty()).then_some(all)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

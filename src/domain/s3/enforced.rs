@@ -1,0 +1,173 @@
+//! What a set of statements, anybody's, already enforces: TLS only, a minimum TLS version, no writes by a role.
+//!
+//! Sound and not complete: "enforced" is said only where it follows for *every* request of the kind; what can't be told
+//! counts as not enforced, and then we write our own statement beside it. Unions count: several Denies that together cover
+//! the bucket, its objects and all actions. A Deny with `NotPrincipal` counts for nobody (its meaning differs between AWS's
+//! documents and observation).
+
+use crate::api::TLSVersion;
+use crate::domain::document::{
+    ActionElement, Effect, PrincipalElement, PrincipalKind, Principals, ResourceElement, Statement,
+};
+use crate::domain::glob::{Case, Glob};
+
+use super::facts::Facts;
+use super::statement::{PRINCIPAL_ARN, READ_ACTIONS, SECURE_TRANSPORT, TLS_VERSION};
+
+/// TLS versions that exist, oldest first, as `s3:TlsVersion` spells them.
+const TLS_VERSIONS: [&str; 4] = ["1.0", "1.1", "1.2", "1.3"];
+
+/// Whether every request without TLS to the bucket or its objects is refused, by whomever it is made.
+pub fn tls_only<'a>(statements: impl IntoIterator<Item = &'a Statement>, bucket_arn: &str) -> bool {
+    let plaintext = Facts::default().is(SECURE_TRANSPORT, "false");
+    let denies = denies(statements, &plaintext, names_everyone);
+    cover(&denies, bucket_arn, &[])
+}
+
+/// Whether every request with a TLS version below `minimum` is refused, by whomever it is made.
+pub fn minimum_tls<'a>(
+    statements: &(impl IntoIterator<Item = &'a Statement> + Clone),
+    bucket_arn: &str,
+    minimum: TLSVersion,
+) -> bool {
+    let older: &[&str] = match minimum {
+        TLSVersion::V12 => TLS_VERSIONS.first_chunk::<2>().map_or(&[], |older| older),
+        TLSVersion::V13 => TLS_VERSIONS.first_chunk::<3>().map_or(&[], |older| older),
+    };
+    older.iter().all(|version| {
+        let request = Facts::default().is(SECURE_TRANSPORT, "true").is(TLS_VERSION, version);
+        cover(&denies(statements.clone(), &request, names_everyone), bucket_arn, &[])
+    })
+}
+
+/// Whether every request of the role that is not a read is refused.
+pub fn role_writes_denied<'a>(
+    statements: impl IntoIterator<Item = &'a Statement>,
+    bucket_arn: &str,
+    role_arn: &str,
+) -> bool {
+    let request = Facts::default().is(PRINCIPAL_ARN, role_arn);
+    let names_role = |p: &Principals| {
+        let aws = p.entries.get(&PrincipalKind::Aws);
+        names_everyone(p) || aws.is_some_and(|list| list.iter().any(|v| v == role_arn))
+    };
+    cover(&denies(statements, &request, names_role), bucket_arn, &READ_ACTIONS)
+}
+
+/// `"*"` and `{"AWS": "*"}` mean the same in a resource policy.
+pub(super) fn names_everyone(principals: &Principals) -> bool {
+    let Principals { everyone, entries } = principals;
+    *everyone
+        || entries
+            .get(&PrincipalKind::Aws)
+            .is_some_and(|list| list.iter().any(|v| v == "*"))
+}
+
+/// A Deny that holds for every request of the class, reduced to what it is about.
+struct Deny {
+    actions: Patterns,
+    resources: Patterns,
+}
+
+fn denies<'a>(
+    statements: impl IntoIterator<Item = &'a Statement>,
+    request: &Facts,
+    names: impl Fn(&Principals) -> bool,
+) -> Vec<Deny> {
+    statements
+        .into_iter()
+        .filter(|s| s.effect == Effect::Deny && request.all_hold(&s.conditions) == Some(true))
+        .filter(|s| matches!(&s.principal, Some(PrincipalElement::Principal(p)) if names(p)))
+        .filter_map(|s| {
+            Some(Deny {
+                actions: Patterns::of_actions(&s.action)?,
+                resources: Patterns::of_resources(s.resource.as_ref()?)?,
+            })
+        })
+        .collect()
+}
+
+/// Whether the Denies cover every action but `except` on the bucket and on every object.
+fn cover(denies: &[Deny], bucket_arn: &str, except: &[&str]) -> bool {
+    // An action has at least one letter; so `s3:?*` covers all as well.
+    let every_action = Glob::new("s3:?*", Case::Insensitive);
+    let excepted = Patterns {
+        sense: Sense::Named,
+        globs: except.iter().map(|a| Glob::literal(a, Case::Insensitive)).collect(),
+    };
+    let bucket = Glob::literal(bucket_arn, Case::Sensitive);
+    let mut objects = bucket.clone();
+    objects.push_pattern("/*");
+    [bucket, objects].iter().all(|resource| {
+        let on_all_of_it = denies.iter().filter(|d| union_covers(resource, &[&d.resources]));
+        let actions: Vec<_> = on_all_of_it.map(|d| &d.actions).chain([&excepted]).collect();
+        let all_actions = denies
+            .iter()
+            .filter(|d| union_covers(&every_action, &[&d.actions, &excepted]));
+        let resources: Vec<_> = all_actions.map(|d| &d.resources).collect();
+        union_covers(&every_action, &actions) || union_covers(resource, &resources)
+    })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sense {
+    Named,
+    AllBut,
+}
+
+/// `X` or `NotX` of a Deny, without what can't be told: a pattern with a policy variable names nothing for sure, and
+/// excepts anything.
+struct Patterns {
+    sense: Sense,
+    globs: Vec<Glob>,
+}
+
+impl Patterns {
+    fn new(sense: Sense, list: &[String], case: Case) -> Option<Self> {
+        let variable = |pattern: &&String| pattern.contains("${");
+        if sense == Sense::AllBut && list.iter().any(|p| variable(&p)) {
+            return None;
+        }
+        let globs = list
+            .iter()
+            .filter(|p| !variable(p))
+            .map(|p| Glob::new(p, case))
+            .collect();
+        Some(Self { sense, globs })
+    }
+
+    fn of_actions(element: &ActionElement) -> Option<Self> {
+        match element {
+            ActionElement::Action(list) => Self::new(Sense::Named, list, Case::Insensitive),
+            ActionElement::NotAction(list) => Self::new(Sense::AllBut, list, Case::Insensitive),
+        }
+    }
+
+    fn of_resources(element: &ResourceElement) -> Option<Self> {
+        match element {
+            ResourceElement::Resource(list) => Self::new(Sense::Named, list, Case::Sensitive),
+            ResourceElement::NotResource(list) => Self::new(Sense::AllBut, list, Case::Sensitive),
+        }
+    }
+
+    /// Whether everything that `glob` matches is in here, told by one pattern.
+    fn covers(&self, glob: &Glob) -> bool {
+        match self.sense {
+            Sense::Named => self.globs.iter().any(|own| own.contains(glob)),
+            Sense::AllBut => !self.globs.iter().any(|own| own.intersects(glob)),
+        }
+    }
+}
+
+/// Whether the parts together cover `universe`: one of them alone, or an "all but" whose exceptions lie outside or are
+/// covered by the others.
+fn union_covers(universe: &Glob, parts: &[&Patterns]) -> bool {
+    parts.iter().any(|part| part.covers(universe))
+        || parts.iter().enumerate().any(|(i, part)| {
+            let by_others = |glob: &Glob| parts.iter().enumerate().any(|(j, p)| j != i && p.covers(glob));
+            part.sense == Sense::AllBut && part.globs.iter().all(|g| !g.intersects(universe) || by_others(g))
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! One bucket, judged whole.
+
+use std::collections::BTreeSet;
+
+use crate::api::{Gating, TargetState};
+use crate::domain::control::Control;
+use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
+use crate::domain::names::BucketName;
+use crate::domain::observed::{BucketObservation, CallerIdentity, ErrorClass, Observed};
+use crate::domain::plan::{TargetFacts, TargetPlan};
+use crate::domain::policy::{BucketTarget, ValidatedPolicy};
+
+use super::bucket_policy::{self, Part};
+use super::unread;
+use super::{encryption, leave, settings};
+
+/// Judges every bucket of the policy, and those that have left it and are still in its inventory.
+pub fn plan_buckets(policy: &ValidatedPolicy, observed: &Observed) -> Vec<TargetPlan> {
+    let caller = observed.caller.as_ref().ok().and_then(Option::as_ref);
+    let mut plans: Vec<TargetPlan> = policy
+        .buckets
+        .iter()
+        .map(|target| match observed.buckets.get(&target.name) {
+            Some(seen) => plan_bucket(policy, target, seen, caller),
+            None => unobserved(&target.name),
+        })
+        .collect();
+    let named: BTreeSet<&BucketName> = policy.buckets.iter().map(|b| &b.name).collect();
+    plans.extend(
+        leave::inventory(policy)
+            .filter(|name| !named.contains(name))
+            .map(|name| plan_orphan_of(policy, &name, observed, caller)),
+    );
+    plans
+}
+
+fn plan_orphan_of(
+    policy: &ValidatedPolicy,
+    name: &BucketName,
+    observed: &Observed,
+    caller: Option<&CallerIdentity>,
+) -> TargetPlan {
+    leave::plan_orphan(policy, name, observed.buckets.get(name), caller)
+}
+
+/// Judges one bucket of the policy.
+///
+/// `caller` is whom AWS takes the operator for; None where the account guard is switched off. The actions come in the order
+/// in which they must be done: the bucket policy before the public access block, which may refuse later policies.
+pub fn plan_bucket(
+    policy: &ValidatedPolicy,
+    target: &BucketTarget,
+    seen: &BucketObservation,
+    caller: Option<&CallerIdentity>,
+) -> TargetPlan {
+    let name = &target.name;
+    let BucketObservation {
+        region,
+        encryption: seen_encryption,
+        policy: seen_policy,
+        public_access_block,
+        versioning,
+    } = seen;
+    let region = match region {
+        Ok(region) => region,
+        Err(error) => {
+            let finding = unread::failed(Control::S3Bucket, name, Gating::Gating, "bucket", error);
+            return assemble(name, vec![finding], Vec::new(), TargetFacts::default());
+        }
+    };
+    let BucketTarget {
+        name: _,
+        region_hint: _,
+        encryption,
+        transport: _,
+        public_access,
+        versioning: want_versioning,
+    } = target;
+    let parts = [
+        want_versioning
+            .as_ref()
+            .map(|c| settings::versioning(name, region, c.gating, versioning.as_ref())),
+        encryption
+            .as_ref()
+            .map(|c| encryption::plan(policy, target, c, region, seen_encryption.as_ref())),
+        Some(bucket_policy::plan(
+            policy,
+            target,
+            region,
+            seen_policy.as_ref(),
+            caller,
+        )),
+        public_access
+            .as_ref()
+            .map(|c| settings::public_access_block(name, region, c.gating, public_access_block.as_ref())),
+    ];
+    let (mut findings, mut actions) = (Vec::new(), Vec::new());
+    for Part {
+        findings: found,
+        action,
+    } in parts.into_iter().flatten()
+    {
+        findings.extend(found);
+        actions.extend(action);
+    }
+    let facts = TargetFacts {
+        region: Some(region.to_string()),
+        ..TargetFacts::default()
+    };
+    assemble(name, findings, actions, facts)
+}
+
+fn unobserved(name: &BucketName) -> TargetPlan {
+    let finding = unread::not_read(Control::S3Bucket, name, "bucket");
+    assemble(name, vec![finding], Vec::new(), TargetFacts::default())
+}
+
+fn assemble(
+    name: &BucketName,
+    mut findings: Vec<Finding>,
+    mut actions: Vec<crate::domain::action::PlannedAction>,
+    facts: TargetFacts,
+) -> TargetPlan {
+    let missing = Disposition::NeedsHuman(HumanReason::BucketMissing);
+    if findings.iter().any(|f| f.disposition == missing) {
+        // Deleted under our hands: nothing else that was read means anything.
+        findings = vec![unread::missing(name)];
+        actions.clear();
+    }
+    TargetPlan {
+        target: Target::Bucket(name.clone()),
+        state: state(&findings),
+        findings,
+        actions,
+        facts,
+    }
+}
+
+/// A state that claims nothing beyond the findings: wrong beats unknown, and a control that does not apply is no proof.
+fn state(findings: &[Finding]) -> TargetState {
+    let gating = || {
+        findings
+            .iter()
+            .filter(|f| f.gating == Gating::Gating)
+            .map(|f| f.disposition)
+    };
+    let drifted = |d: Disposition| match d {
+        Disposition::Repair => true,
+        Disposition::NeedsHuman(reason) => !reason.is_unknown(),
+        Disposition::Unobserved | Disposition::Note => false,
+    };
+    if gating().any(|d| d == Disposition::NeedsHuman(HumanReason::BucketMissing)) {
+        TargetState::Missing
+    } else if gating().any(drifted) {
+        TargetState::Drifted
+    } else if gating().next().is_some() {
+        TargetState::Unknown
+    } else {
+        TargetState::Compliant
+    }
+}
+
+/// Whether a reading failed because the bucket is gone.
+pub(super) fn is_gone(error: &crate::domain::observed::CallError) -> bool {
+    error.class == ErrorClass::NotFound
+}

@@ -1,0 +1,146 @@
+//! A bucket that takes the plan's writes as S3 does, and the inputs of the tests around it.
+
+use crate::domain::action::Action;
+use crate::domain::fixture::{FULL_SPEC, policy};
+use crate::domain::names::{AccountId, BucketName, Partition, Region};
+use crate::domain::observed::{
+    BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState, ErrorClass, VersioningState,
+};
+use crate::domain::plan::TargetPlan;
+use crate::domain::policy::{BucketTarget, ValidatedPolicy};
+
+use super::plan_bucket;
+
+pub(super) const NAME: &str = "fraud-training-data";
+pub(super) const ARN: &str = "arn:aws:s3:::fraud-training-data";
+pub(super) const KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/11111111-1111-1111-1111-111111111111";
+pub(super) const OTHER_KEY: &str = "arn:aws:kms:eu-west-1:123456789012:key/22222222-2222-2222-2222-222222222222";
+
+/// A policy with all controls on bucket `fraud-training-data`, SSE-KMS, and one role.
+pub(super) fn full() -> ValidatedPolicy {
+    policy(FULL_SPEC)
+}
+
+/// The same without roles, and with these bucket controls.
+pub(super) fn controls(bucket_controls: &str) -> ValidatedPolicy {
+    policy(&format!(
+        "{{mode: Enforce, account: {{id: '123456789012', region: eu-west-1}}, bucketControls: {{{bucket_controls}}}, buckets: [{{name: {NAME}}}]}}"
+    ))
+}
+
+pub(super) fn bucket() -> BucketName {
+    BucketName::new(NAME).unwrap()
+}
+
+pub(super) fn region(name: &str) -> Region {
+    Region::new(name).unwrap()
+}
+
+pub(super) fn caller(arn: &str) -> CallerIdentity {
+    CallerIdentity {
+        account: AccountId::new("123456789012").unwrap(),
+        partition: Partition::Aws,
+        arn: arn.to_owned(),
+    }
+}
+
+pub(super) fn operator() -> CallerIdentity {
+    caller("arn:aws:sts::123456789012:assumed-role/aidp-operator/session")
+}
+
+pub(super) fn failed(operation: &'static str, class: ErrorClass, code: &str) -> CallError {
+    CallError {
+        operation,
+        class,
+        code: Some(code.to_owned()),
+        message: "as the test says".to_owned(),
+    }
+}
+
+/// A bucket as the emulator makes it: nothing is configured.
+pub(super) fn fresh() -> BucketObservation {
+    BucketObservation {
+        region: Ok(region("eu-west-1")),
+        encryption: Some(Ok(EncryptionState::Implicit)),
+        policy: Some(Ok(None)),
+        public_access_block: Some(Ok(None)),
+        versioning: Some(Ok(VersioningState::Unversioned)),
+    }
+}
+
+pub(super) fn rule(algorithm: &str, key: Option<&str>, bucket_key: Option<bool>) -> EncryptionRule {
+    EncryptionRule {
+        algorithm: Some(algorithm.to_owned()),
+        kms_key_id: key.map(str::to_owned),
+        bucket_key_enabled: bucket_key,
+        blocked_encryption_types: None,
+    }
+}
+
+pub(super) fn encrypted(rules: Vec<EncryptionRule>) -> BucketObservation {
+    BucketObservation {
+        encryption: Some(Ok(EncryptionState::Rules(rules))),
+        ..fresh()
+    }
+}
+
+pub(super) fn with_policy(text: &str) -> BucketObservation {
+    BucketObservation {
+        policy: Some(Ok(Some(text.to_owned()))),
+        ..fresh()
+    }
+}
+
+pub(super) fn plan(policy: &ValidatedPolicy, seen: &BucketObservation) -> TargetPlan {
+    plan_bucket(policy, target(policy), seen, Some(&operator()))
+}
+
+pub(super) fn target(policy: &ValidatedPolicy) -> &BucketTarget {
+    &policy.buckets[0]
+}
+
+/// The bucket after the plan's writes.
+pub(super) fn apply(seen: &BucketObservation, plan: &TargetPlan) -> BucketObservation {
+    let mut bucket = seen.clone();
+    for planned in &plan.actions {
+        match &planned.action {
+            Action::PutBucketEncryption { rule, .. } => {
+                bucket.encryption = Some(Ok(EncryptionState::Rules(vec![rule.clone()])));
+            }
+            Action::PutBucketPolicy { document, seen, .. } => {
+                assert_eq!(
+                    bucket.policy,
+                    Some(Ok(seen.clone())),
+                    "the write rests on what is there"
+                );
+                bucket.policy = Some(Ok(Some(document.clone())));
+            }
+            Action::DeleteBucketPolicy { seen, .. } => {
+                assert_eq!(bucket.policy, Some(Ok(Some(seen.clone()))));
+                bucket.policy = Some(Ok(None));
+            }
+            Action::PutPublicAccessBlock { settings, .. } => bucket.public_access_block = Some(Ok(Some(*settings))),
+            Action::EnableBucketVersioning { .. } => bucket.versioning = Some(Ok(VersioningState::Enabled)),
+            other => panic!("not a write to a bucket: {other}"),
+        }
+    }
+    bucket
+}
+
+/// The text of the bucket policy.
+pub(super) fn stored(seen: &BucketObservation) -> Option<&str> {
+    seen.policy.as_ref().unwrap().as_ref().unwrap().as_deref()
+}
+
+/// The operations of a plan, in order.
+pub(super) fn operations(plan: &TargetPlan) -> Vec<&'static str> {
+    plan.actions.iter().map(|a| a.action.operation()).collect()
+}
+
+/// Control, path, have and disposition of each finding.
+pub(super) fn brief(plan: &TargetPlan) -> Vec<String> {
+    plan.findings
+        .iter()
+        .map(|f| format!("{} {} {:?}: {}", f.control.id(), f.path, f.disposition, f.have))
+        .collect()
+}

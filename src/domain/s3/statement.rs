@@ -1,0 +1,130 @@
+//! The statements that we put into a bucket policy, exactly as they are written.
+//!
+//! Sources: AWS S3 User Guide, "Restrict access to only HTTPS requests" and "Requiring a minimum TLS version"; the key
+//! spelling and the scalar `"false"` are what scanners (Prowler) look for.
+
+use crate::api::TLSVersion;
+use crate::domain::document::{
+    ActionElement, Condition, Effect, PrincipalElement, Principals, ResourceElement, Statement, StatementParts,
+};
+
+/// What a training role may do to the data: everything that is not in here is refused by the bucket. Spelled out, since
+/// `s3:Get*` would also let `s3:GetDataAccess` through, which hands out write credentials.
+pub const READ_ACTIONS: [&str; 7] = [
+    "s3:GetObject",
+    "s3:GetObjectVersion",
+    "s3:GetObjectTagging",
+    "s3:GetObjectAttributes",
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+    "s3:GetBucketLocation",
+];
+
+/// Context key: whether the request came over TLS; always there.
+pub(super) const SECURE_TRANSPORT: &str = "aws:SecureTransport";
+/// Context key: TLS version, e.g. `1.2`.
+pub(super) const TLS_VERSION: &str = "s3:TlsVersion";
+/// Context key: ARN of the principal; for a session the role's ARN, path included.
+pub(super) const PRINCIPAL_ARN: &str = "aws:PrincipalArn";
+
+/// The version as it stands in a policy.
+pub(super) const fn tls_number(version: TLSVersion) -> &'static str {
+    match version {
+        TLSVersion::V12 => "1.2",
+        TLSVersion::V13 => "1.3",
+    }
+}
+
+fn deny_everyone(sid: &str, action: ActionElement, bucket_arn: &str, condition: Condition) -> Statement {
+    StatementParts {
+        sid: Some(sid.to_owned()),
+        effect: Effect::Deny,
+        principal: Some(PrincipalElement::Principal(Principals {
+            everyone: true,
+            ..Principals::default()
+        })),
+        action,
+        resource: Some(ResourceElement::Resource(vec![
+            bucket_arn.to_owned(),
+            format!("{bucket_arn}/*"),
+        ])),
+        conditions: vec![condition],
+    }
+    .into()
+}
+
+fn condition(operator: &str, key: &str, values: Vec<String>) -> Condition {
+    Condition {
+        operator: operator.to_owned(),
+        key: key.to_owned(),
+        values,
+    }
+}
+
+fn every_action() -> ActionElement {
+    ActionElement::Action(vec!["s3:*".to_owned()])
+}
+
+/// Refuses every request without TLS.
+pub fn deny_insecure_transport(sid: &str, bucket_arn: &str) -> Statement {
+    let plaintext = condition("Bool", SECURE_TRANSPORT, vec!["false".to_owned()]);
+    deny_everyone(sid, every_action(), bucket_arn, plaintext)
+}
+
+/// Refuses every request with a TLS version older than `minimum`. (Without TLS there is no version: the other statement's
+/// business.)
+pub fn deny_old_tls(sid: &str, bucket_arn: &str, minimum: TLSVersion) -> Statement {
+    let old = condition("NumericLessThan", TLS_VERSION, vec![tls_number(minimum).to_owned()]);
+    deny_everyone(sid, every_action(), bucket_arn, old)
+}
+
+/// Refuses the roles everything but [`READ_ACTIONS`], whatever IAM grants them. One statement for all roles of a policy.
+/// The roles stand in a condition, not in `Principal`: there a deleted role would turn into its unique id and make every
+/// later write of the policy fail.
+pub fn deny_role_writes(sid: &str, bucket_arn: &str, role_arns: &[String]) -> Statement {
+    let reads = ActionElement::NotAction(READ_ACTIONS.map(str::to_owned).to_vec());
+    let roles = condition("ArnEquals", PRINCIPAL_ARN, role_arns.to_vec());
+    deny_everyone(sid, reads, bucket_arn, roles)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const BUCKET: &str = "arn:aws:s3:::train-data";
+
+    fn written(statement: &Statement) -> Value {
+        Value::Object(statement.raw().clone())
+    }
+
+    #[test]
+    fn the_statements_are_written_as_scanners_expect_them() {
+        let resource = json!([BUCKET, "arn:aws:s3:::train-data/*"]);
+        assert_eq!(
+            written(&deny_insecure_transport("A", BUCKET)),
+            json!({"Sid": "A", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": resource,
+                   "Condition": {"Bool": {"aws:SecureTransport": "false"}}})
+        );
+        assert_eq!(
+            written(&deny_old_tls("B", BUCKET, TLSVersion::V13)),
+            json!({"Sid": "B", "Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": resource,
+                   "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.3"}}})
+        );
+        let roles = [
+            "arn:aws:iam::1:role/aidp/a".to_owned(),
+            "arn:aws:iam::1:role/aidp/b".to_owned(),
+        ];
+        assert_eq!(
+            written(&deny_role_writes("C", BUCKET, &roles)),
+            json!({"Sid": "C", "Effect": "Deny", "Principal": "*", "NotAction": READ_ACTIONS, "Resource": resource,
+                   "Condition": {"ArnEquals": {"aws:PrincipalArn": roles}}})
+        );
+    }
+
+    #[test]
+    fn what_is_written_reads_back_as_the_same_statement() {
+        let built = deny_role_writes("C", BUCKET, &["arn:aws:iam::1:role/aidp/a".to_owned()]);
+        assert_eq!(Statement::from_value(written(&built)), Ok(built));
+    }
+}

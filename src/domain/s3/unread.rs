@@ -1,0 +1,84 @@
+//! What follows from a reading that failed: never "compliant", never a write.
+
+use crate::api::{Gating, Severity};
+use crate::domain::control::Control;
+use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
+use crate::domain::names::BucketName;
+use crate::domain::observed::{CallError, ErrorClass};
+
+/// The value shown for a control that the server or the kind of bucket does not have.
+pub const NOT_APPLICABLE: &str = "NotApplicable";
+
+/// The finding for a reading that failed.
+pub(super) fn failed(control: Control, bucket: &BucketName, gating: Gating, path: &str, error: &CallError) -> Finding {
+    let target = Target::Bucket(bucket.clone());
+    let code = error.code.as_deref().unwrap_or(error.operation);
+    let finding = |disposition, have: &str, message: String| {
+        Finding::new(control, target.clone(), gating, disposition)
+            .diff(path, "readable", have)
+            .message(message)
+    };
+    match error.class {
+        ErrorClass::AccessDenied => finding(
+            Disposition::NeedsHuman(HumanReason::AccessDenied),
+            code,
+            format!(
+                "AWS refuses {}; grant the operator {} on the bucket, or correct the name: a bucket of another account is refused too",
+                error.operation,
+                iam_action(error.operation)
+            ),
+        ),
+        ErrorClass::NotFound => missing(bucket),
+        ErrorClass::Credentials | ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Terminal => finding(
+            Disposition::Unobserved,
+            "unknown",
+            format!("{} failed and is tried again: {}", error.operation, error.message),
+        ),
+        ErrorClass::Unsupported => {
+            let mut finding = finding(
+                Disposition::Note,
+                NOT_APPLICABLE,
+                format!(
+                    "the server has no {}; nothing is claimed about it, set the control to Ignore to silence this",
+                    error.operation
+                ),
+            );
+            finding.severity = Severity::Low;
+            finding
+        }
+    }
+}
+
+/// The finding for a control that is asked for and was not read this time.
+pub(super) fn not_read(control: Control, bucket: &BucketName, path: &str) -> Finding {
+    Finding::new(
+        control,
+        Target::Bucket(bucket.clone()),
+        Gating::Gating,
+        Disposition::Unobserved,
+    )
+    .diff(path, "readable", "unknown")
+    .message("not read in this sweep; it is read in the next")
+}
+
+/// The finding for a bucket that does not exist.
+pub(super) fn missing(bucket: &BucketName) -> Finding {
+    Finding::new(
+        Control::S3Bucket,
+        Target::Bucket(bucket.clone()),
+        Gating::Gating,
+        Disposition::NeedsHuman(HumanReason::BucketMissing),
+    )
+    .diff("bucket", "exists", "NoSuchBucket")
+    .message("the bucket does not exist in this account; create it, or correct its name in the policy")
+}
+
+/// The IAM action behind an operation, where the names differ (Service Authorization Reference, "Actions defined by S3").
+fn iam_action(operation: &str) -> String {
+    match operation {
+        "HeadBucket" => "s3:ListBucket".to_owned(),
+        "GetBucketEncryption" => "s3:GetEncryptionConfiguration".to_owned(),
+        "GetPublicAccessBlock" => "s3:GetBucketPublicAccessBlock".to_owned(),
+        other => format!("s3:{other}"),
+    }
+}
