@@ -7,8 +7,8 @@
 //! Grammar: AWS "Grammar of the IAM JSON policy language". Anything outside it is an error, never a guess: a document that
 //! we cannot read whole must not be judged and must not be written.
 
-mod decimal;
 mod build;
+mod decimal;
 mod encoding;
 pub mod equivalence;
 mod json;
@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-pub use decimal::Decimal;
 pub use build::StatementParts;
+pub use decimal::Decimal;
 pub use encoding::decode_percent;
 pub use json::MAX_BYTES;
 pub use kind::PolicyKind;

@@ -10,9 +10,10 @@ use crate::domain::document::{
     ActionElement, Effect, PrincipalElement, PrincipalKind, Principals, ResourceElement, Statement,
 };
 use crate::domain::glob::{Case, Glob};
+use crate::domain::iam::role::READ_ACTIONS;
 
 use super::facts::Facts;
-use super::statement::{PRINCIPAL_ARN, READ_ACTIONS, SECURE_TRANSPORT, TLS_VERSION};
+use super::statement::{PRINCIPAL_ARN, SECURE_TRANSPORT, TLS_VERSION};
 
 /// TLS versions that exist, oldest first, as `s3:TlsVersion` spells them.
 const TLS_VERSIONS: [&str; 4] = ["1.0", "1.1", "1.2", "1.3"];

@@ -9,7 +9,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::domain::document::Condition;
+use crate::domain::document::{Condition, Decimal};
 use crate::domain::glob::{Case, Glob};
 
 /// What is known about one context key.
@@ -130,7 +130,7 @@ impl Compare {
                 Self::Like => Some(Glob::new(value, Case::Sensitive).matches(have)),
                 Self::Arn => Some(arn_like(value, have)),
                 Self::Boolean => Some(value.eq_ignore_ascii_case(have)),
-                Self::Number { below, equal, above } => match decimal(have)?.partial_cmp(&decimal(value)?)? {
+                Self::Number { below, equal, above } => match Decimal::parse(have)?.cmp(&Decimal::parse(value)?) {
                     Ordering::Less => Some(below),
                     Ordering::Equal => Some(equal),
                     Ordering::Greater => Some(above),
@@ -195,15 +195,6 @@ fn arn_like(pattern: &str, arn: &str) -> bool {
             .iter()
             .zip(&parts)
             .all(|(p, part)| Glob::new(p, Case::Sensitive).matches(part))
-}
-
-/// A plain decimal number; nothing that only Rust takes for one ("inf", "1e3").
-fn decimal(text: &str) -> Option<f64> {
-    let plain = !text.is_empty()
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b == b'.' || b == b'-' || b == b'+');
-    plain.then(|| text.parse().ok()).flatten()
 }
 
 /// Three-valued "and".

@@ -25,7 +25,7 @@ pub use leave::{plan_orphan, revert_bucket, revert_buckets};
 pub use merge::{Change, Merged, merge};
 pub use plan::{plan_bucket, plan_buckets};
 pub use sid::{Rule, has_our_shape};
-pub use statement::{READ_ACTIONS, deny_insecure_transport, deny_old_tls, deny_role_writes};
+pub use statement::{deny_insecure_transport, deny_old_tls, deny_role_writes};
 pub use unread::NOT_APPLICABLE;
 pub use writable::MAX_POLICY_BYTES;
 

@@ -7,18 +7,7 @@ use crate::api::TLSVersion;
 use crate::domain::document::{
     ActionElement, Condition, Effect, PrincipalElement, Principals, ResourceElement, Statement, StatementParts,
 };
-
-/// What a training role may do to the data: everything that is not in here is refused by the bucket. Spelled out, since
-/// `s3:Get*` would also let `s3:GetDataAccess` through, which hands out write credentials.
-pub const READ_ACTIONS: [&str; 7] = [
-    "s3:GetObject",
-    "s3:GetObjectVersion",
-    "s3:GetObjectTagging",
-    "s3:GetObjectAttributes",
-    "s3:ListBucket",
-    "s3:ListBucketVersions",
-    "s3:GetBucketLocation",
-];
+use crate::domain::iam::role::READ_ACTIONS;
 
 /// Context key: whether the request came over TLS; always there.
 pub(super) const SECURE_TRANSPORT: &str = "aws:SecureTransport";
