@@ -1,6 +1,6 @@
 //! Sets of IPv4 and IPv6 addresses: what a list of CIDRs covers, exactly.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net, Ipv4Subnets, Ipv6Net, Ipv6Subnets};
@@ -105,10 +105,10 @@ impl AddressSet {
     }
 
     /// Is the address in the set?
-    pub fn contains(&self, address: std::net::IpAddr) -> bool {
+    pub fn contains(&self, address: IpAddr) -> bool {
         match address {
-            std::net::IpAddr::V4(a) => self.v4.contains(a),
-            std::net::IpAddr::V6(a) => self.v6.contains(a),
+            IpAddr::V4(a) => self.v4.contains(a),
+            IpAddr::V6(a) => self.v6.contains(a),
         }
     }
 
@@ -123,6 +123,16 @@ impl AddressSet {
             .ranges()
             .flat_map(|r| Ipv6Subnets::new(*r.start(), *r.end(), 0).map(IpNet::V6));
         v4.chain(v6).collect()
+    }
+
+    /// The smallest block around the whole set, if it is of one family and not empty.
+    pub fn enclosing(&self) -> Option<IpNet> {
+        let (first, last) = match (self.v4.first(), self.v4.last(), self.v6.first(), self.v6.last()) {
+            (Some(first), Some(last), None, None) => (IpNet::from(IpAddr::V4(first)), IpAddr::V4(last)),
+            (None, None, Some(first), Some(last)) => (IpNet::from(IpAddr::V6(first)), IpAddr::V6(last)),
+            _ => return None,
+        };
+        std::iter::successors(Some(first), IpNet::supernet).find(|net| net.contains(&last))
     }
 
     fn from_v4_range(range: RangeInclusive<Ipv4Addr>) -> Self {
@@ -230,6 +240,25 @@ mod tests {
     }
 
     #[test]
+    fn the_enclosing_block_is_the_smallest_around_everything() {
+        assert_eq!(
+            set(&["10.0.0.0/9", "10.255.0.0/16"]).enclosing().unwrap().to_string(),
+            "10.0.0.0/8"
+        );
+        assert_eq!(set(&["10.0.0.0/9"]).enclosing().unwrap().to_string(), "10.0.0.0/9");
+        assert_eq!(
+            set(&["1.0.0.0/8", "200.0.0.0/8"]).enclosing().unwrap().to_string(),
+            "0.0.0.0/0"
+        );
+        assert_eq!(
+            set(&["2001:db8::/33"]).enclosing().unwrap().to_string(),
+            "2001:db8::/33"
+        );
+        assert_eq!(set(&["10.0.0.0/8", "::/0"]).enclosing(), None);
+        assert_eq!(AddressSet::empty().enclosing(), None);
+    }
+
+    #[test]
     fn metadata_addresses_are_reserved_in_both_families() {
         let reserved = AddressSet::reserved();
         for address in [
@@ -309,7 +338,7 @@ mod tests {
 
         #[test]
         fn union_is_membership_in_either(a in any_set(), b in any_set(), bits: u32) {
-            let address = std::net::IpAddr::V4(Ipv4Addr::from_bits(bits & 0xF000_000F));
+            let address = IpAddr::V4(Ipv4Addr::from_bits(bits & 0xF000_000F));
             prop_assert_eq!(a.union(&b).contains(address), a.contains(address) || b.contains(address));
         }
 

@@ -8,17 +8,21 @@
 //! Everything is judged by address, protocol and port. That a connection on port 443 is TLS is never concluded.
 
 pub mod address;
+pub mod admin;
 pub mod compare;
 pub mod credentials;
 pub mod desired;
+pub mod excess;
 pub mod flows;
 pub mod network_policy;
 pub mod plan;
 pub mod port;
 pub mod rule;
 pub mod selector;
+pub mod union;
 
 pub use address::AddressSet;
 pub use flows::Flows;
 pub use port::{NamedPort, Ports, Protocol};
 pub use selector::Selector;
+pub use union::Union;

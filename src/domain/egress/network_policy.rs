@@ -53,11 +53,17 @@ impl EgressPolicy {
         for (index, rule) in rules.iter().enumerate() {
             let at = format!("spec.egress[{index}]");
             let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
+            let mut peers = peers(&at, namespace, rule.to.as_deref().unwrap_or_default())?;
+            let ports = ports(&at, rule.ports.as_deref().unwrap_or_default())?;
+            if !ports.named().is_empty() && !peers.others.contains(&Peer::Any) && !peers.addresses.is_empty() {
+                // Enforcers resolve the name on the pods that have an address in the block.
+                peers.others.insert(Peer::Within(peers.addresses.cidrs()));
+            }
             egress.push(Rule {
                 index,
                 action: Action::Allow,
-                peers: peers(&at, namespace, rule.to.as_deref().unwrap_or_default())?,
-                ports: ports(&at, rule.ports.as_deref().unwrap_or_default())?,
+                peers,
+                ports,
             });
         }
         Ok(Self {

@@ -87,6 +87,33 @@ impl Ports {
         }
     }
 
+    /// The ports known by name only.
+    pub(super) fn without_numbers(&self) -> Self {
+        Self {
+            named: self.named.clone(),
+            ..Self::none()
+        }
+    }
+
+    /// The ranges and names of this set of which at least a part is in the other.
+    #[must_use]
+    pub(super) fn touching(&self, other: &Self) -> Self {
+        let touched = |range: &RangeInclusive<u16>, theirs: &[RangeInclusive<u16>]| {
+            theirs
+                .iter()
+                .any(|t| t.start() <= range.end() && range.start() <= t.end())
+        };
+        let mut out = Self::none();
+        for protocol in Protocol::ALL {
+            let theirs = other.ranges(protocol);
+            for range in self.ranges(protocol).into_iter().filter(|r| touched(r, &theirs)) {
+                out.insert(protocol, range);
+            }
+        }
+        out.named = self.named.iter().filter(|n| other.covers_named(n)).cloned().collect();
+        out
+    }
+
     /// Adds a range of numbers. `Other` has no numbers: it is added as a whole.
     pub fn insert(&mut self, protocol: Protocol, range: RangeInclusive<u16>) {
         match protocol {

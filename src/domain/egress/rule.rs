@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use ipnet::IpNet;
+
 use super::address::AddressSet;
 use super::port::Ports;
 use super::selector::Selector;
@@ -35,9 +37,28 @@ pub enum Peer {
     Nodes(Selector),
     /// Names that an enforcer resolves (admin tier only).
     Domains(BTreeSet<String>),
+    /// Pods whose address lies in one of these blocks. Only where a rule names ports by name: by number, the addresses
+    /// say the same and say it exactly.
+    Within(Vec<IpNet>),
 }
 
 impl Peer {
+    /// Does this only stand for ports by name of what is given by address too?
+    pub(super) fn is_by_address(&self) -> bool {
+        match self {
+            Self::Any | Self::Within(_) => true,
+            Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_) => false,
+        }
+    }
+
+    /// The addresses that it may have, if `unknown` are those of pods, nodes and names.
+    pub(super) fn somewhere(&self, unknown: &AddressSet) -> AddressSet {
+        match self {
+            Self::Within(blocks) => unknown.intersection(&blocks.iter().copied().collect()),
+            Self::Any | Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_) => unknown.clone(),
+        }
+    }
+
     /// Is everything that this peer stands for surely part of the other?
     pub fn is_subset(&self, other: &Self) -> bool {
         match (self, other) {
@@ -51,9 +72,13 @@ impl Peer {
             ) => namespaces.is_subset(other_namespaces) && pods.is_subset(other_pods),
             (Self::Nodes(ours), Self::Nodes(theirs)) => ours.is_subset(theirs),
             (Self::Domains(ours), Self::Domains(theirs)) => ours.is_subset(theirs),
+            (Self::Within(ours), Self::Within(theirs)) => {
+                let set = |blocks: &[IpNet]| blocks.iter().copied().collect::<AddressSet>();
+                set(ours).is_subset(&set(theirs))
+            }
             (
-                Self::Any | Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_),
-                Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_),
+                Self::Any | Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_) | Self::Within(_),
+                Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_) | Self::Within(_),
             ) => false,
         }
     }
@@ -71,8 +96,8 @@ impl Peer {
             (Self::Nodes(ours), Self::Nodes(theirs)) => ours.meets(theirs),
             // A name can resolve to anything, and hostNetwork pods have their node's address.
             (
-                Self::Any | Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_),
-                Self::Any | Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_),
+                Self::Any | Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_) | Self::Within(_),
+                Self::Any | Self::Pods { .. } | Self::Nodes(_) | Self::Domains(_) | Self::Within(_),
             ) => true,
         }
     }
@@ -96,6 +121,10 @@ impl fmt::Display for Peer {
             }
             Self::Nodes(nodes) if nodes.is_everything() => f.write_str("nodes"),
             Self::Nodes(nodes) => write!(f, "nodes {nodes}"),
+            Self::Within(blocks) => {
+                let texts: Vec<_> = blocks.iter().map(ToString::to_string).collect();
+                write!(f, "{}", texts.join(", "))
+            }
             Self::Domains(names) => write!(f, "names {}", names.iter().cloned().collect::<Vec<_>>().join(", ")),
         }
     }
@@ -122,12 +151,12 @@ impl Peers {
 
     /// Does the rule surely apply to all of `peer`? `unknown` are the addresses that pods, nodes and names may have.
     pub fn cover(&self, peer: &Peer, unknown: &AddressSet) -> bool {
-        self.others.iter().any(|p| peer.is_subset(p)) || unknown.is_subset(&self.addresses)
+        self.others.iter().any(|p| peer.is_subset(p)) || peer.somewhere(unknown).is_subset(&self.addresses)
     }
 
     /// Can the rule apply to part of `peer`?
     pub fn meet(&self, peer: &Peer, unknown: &AddressSet) -> bool {
-        self.others.iter().any(|p| peer.meets(p)) || !unknown.intersection(&self.addresses).is_empty()
+        self.others.iter().any(|p| peer.meets(p)) || !peer.somewhere(unknown).intersection(&self.addresses).is_empty()
     }
 }
 
