@@ -111,7 +111,7 @@ impl AdminPolicy {
         let subject = read_subject(spec.subject)?;
         let mut unknown = Vec::new();
         let mut rules = Vec::with_capacity(spec.egress.len());
-        for (index, rule) in spec.egress.into_iter().enumerate() {
+        for (index, rule) in spec.egress.iter().enumerate() {
             rules.extend(read_rule(kind, index, rule, &mut unknown)?);
         }
         Ok(Self {
@@ -283,7 +283,7 @@ fn namespaced_pod(at: &str, raw: &NamespacedPod) -> Result<(Selector, Selector),
 fn read_rule(
     kind: AdminKind,
     index: usize,
-    raw: RawRule,
+    raw: &RawRule,
     unknown: &mut Vec<PolicyError>,
 ) -> Result<Option<Rule>, PolicyError> {
     let at = format!("spec.egress[{index}]");

@@ -452,9 +452,9 @@ impl<'a> TierView<'a> {
         for group in groups {
             let mut after = left.clone();
             for policy in group {
-                let (rest, passes) = self.walk_rules(&policy.rules, peer, &left);
+                let (rest, passed_on) = self.walk_rules(&policy.rules, peer, &left);
                 after = after.intersection(&rest);
-                passed = passed.union(&passes);
+                passed = passed.union(&passed_on);
             }
             left = after;
         }

@@ -40,8 +40,12 @@ fn all_on(action: &str, port: u16) -> Value {
 
 fn effective(network: &[NetworkPolicy], admin: &[AdminPolicy]) -> Effective {
     let mut union = Union::new(AddressSet::all_of(true, false));
-    network.iter().for_each(|p| union.add_network_policy(p).unwrap());
-    admin.iter().for_each(|p| union.add_admin(p.clone()));
+    for policy in network {
+        union.add_network_policy(policy).unwrap();
+    }
+    for policy in admin {
+        union.add_admin(policy.clone());
+    }
     union.effective(&Pod {
         namespace: "ml",
         namespace_labels: &Labels::new(),
@@ -90,9 +94,9 @@ fn an_admin_deny_cannot_be_widened() {
 fn the_lower_priority_number_decides() {
     let deny = |p| admin("deny", p, &json!([all_on("Deny", 80)]));
     let allow = |p| admin("allow", p, &json!([all_on("Allow", 80)]));
-    let isolated = network("none", &json!([]));
-    assert!(tcp(&effective(&[isolated.clone()], &[deny(20), allow(10)]), 80));
-    assert!(!tcp(&effective(&[isolated], &[deny(10), allow(20)]), 80));
+    let isolated = [network("none", &json!([]))];
+    assert!(tcp(&effective(&isolated, &[deny(20), allow(10)]), 80));
+    assert!(!tcp(&effective(&isolated, &[deny(10), allow(20)]), 80));
 }
 
 #[test]
