@@ -24,8 +24,8 @@ check: ## What to run before a commit: format, clippy, unit tests
 generate: ## Rewrites the generated files (crds/)
 	e2e/generate.sh
 
-test: ## Everything CI runs, with a table of seconds per stage
-	e2e/test.sh
+test: ## Everything CI runs, with a table of seconds per stage (some: make test STAGES="clippy deny")
+	e2e/test.sh $(STAGES)
 
 unit: ## Unit, property, golden and adapter tests
 	cargo test --workspace
