@@ -1,13 +1,16 @@
 //! The plan: what was found and what is to be done about it, from everything that was seen. Pure and total.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::action::PlannedAction;
 use super::control::{Control, Part};
 use super::finding::{Disposition, Finding, HumanReason, Target};
-use super::names::{AccountId, Partition};
+use super::names::{AccountId, Partition, RoleName};
 use super::observed::{CallError, CallerIdentity, Observed, Read};
 use super::policy::ValidatedPolicy;
+use super::{egress, iam, s3};
 use crate::api::{Gating, TargetState};
 
 /// What one target (a bucket, a role, an egress rule) comes to. Made by `s3::plan`, `iam::plan`, `egress::plan`.
@@ -141,8 +144,43 @@ pub fn plan(policy: &ValidatedPolicy, observed: &Observed, now: Timestamp) -> Pl
     plan
 }
 
-fn target_plans(_policy: &ValidatedPolicy, _observed: &Observed) -> Vec<TargetPlan> {
-    Vec::new()
+/// Decides what goes when the policy is deleted with `deletionPolicy: Revert`: our statements, the roles we made, our
+/// NetworkPolicies. Roles first, so that a bucket's own Deny against a role outlives the role.
+///
+/// A suspension does not hold this up: a pause must not block deletion. In Audit nothing is reverted.
+pub fn revert(policy: &ValidatedPolicy, observed: &Observed) -> Plan {
+    let mut targets = policy_roles(policy)
+        .map(|name| iam::revert_role(policy, &name, observed))
+        .collect::<Vec<_>>();
+    targets.extend(s3::revert_buckets(policy, observed));
+    targets.extend(egress::plan::revert(policy, &observed.cluster));
+    let mut plan = assemble(policy, targets, Timestamp::MAX);
+    if guard_account(policy, &observed.caller).is_err() {
+        plan.actions.clear();
+    }
+    plan
+}
+
+/// Roles that this policy names or has claimed.
+fn policy_roles(policy: &ValidatedPolicy) -> impl Iterator<Item = RoleName> {
+    let claimed = policy
+        .inventory
+        .roles
+        .iter()
+        .filter_map(|r| RoleName::new(&r.name).ok());
+    claimed
+        .chain(policy.roles.iter().map(|r| r.name.clone()))
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+}
+
+fn target_plans(policy: &ValidatedPolicy, observed: &Observed) -> Vec<TargetPlan> {
+    let mut plans = s3::plan_buckets(policy, observed);
+    plans.extend(policy.roles.iter().map(|role| iam::plan_role(policy, role, observed)));
+    let left = policy_roles(policy).filter(|name| policy.roles.iter().all(|r| r.name != *name));
+    plans.extend(left.map(|name| iam::revert_role(policy, &name, observed)));
+    plans.extend(egress::plan::plan_rules(policy, &observed.cluster));
+    plans
 }
 
 /// Puts the targets' plans together under the rules that hold for the policy as a whole: other policies' claims, mode,

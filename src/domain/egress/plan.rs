@@ -1,7 +1,7 @@
 //! The plan for one egress rule: the NetworkPolicy in every matching namespace, what enforces it, and what else lets the
 //! same pods out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
@@ -13,7 +13,9 @@ use crate::api::{Assurance, DeletionPolicy, FIELD_MANAGER, Gating, TargetState};
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
-use crate::domain::observed::{ClusterObservation, EnforcerObservation, NamespaceObservation};
+use crate::domain::observed::{
+    CallError, ClusterObservation, EnforcerObservation, ErrorClass, NamespaceObservation, Read,
+};
 use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::{Destination, EgressTarget, ValidatedPolicy};
 
@@ -69,34 +71,86 @@ pub fn plan_rule(policy: &ValidatedPolicy, rule: &EgressTarget, cluster: &Cluste
     }
 }
 
-/// A rule that has left the spec: its NetworkPolicies go (Revert) or stay with a finding (Retain). None if there are none.
-pub fn plan_orphan(policy: &ValidatedPolicy, rule: &str, cluster: &ClusterObservation) -> Option<TargetPlan> {
+/// Judges every rule of the policy, and those that have left it.
+pub fn plan_rules(policy: &ValidatedPolicy, cluster: &Read<ClusterObservation>) -> Vec<TargetPlan> {
+    let cluster = match cluster {
+        Ok(cluster) => cluster,
+        Err(error) => return policy.egress.iter().map(|rule| unreadable(&rule.name, error)).collect(),
+    };
+    let named: BTreeSet<&str> = policy.egress.iter().map(|r| r.name.as_str()).collect();
+    let orphans = rules_in(policy, cluster)
+        .filter(|rule| !named.contains(rule))
+        .collect::<BTreeSet<_>>();
+    let mut plans: Vec<TargetPlan> = policy
+        .egress
+        .iter()
+        .map(|rule| plan_rule(policy, rule, cluster))
+        .collect();
+    plans.extend(
+        orphans
+            .into_iter()
+            .map(|rule| plan_leave(policy, rule, cluster, "the rule has left the policy")),
+    );
+    plans
+}
+
+/// The plan for a policy that is being deleted with `deletionPolicy: Revert`: every NetworkPolicy of ours goes.
+pub fn revert(policy: &ValidatedPolicy, cluster: &Read<ClusterObservation>) -> Vec<TargetPlan> {
+    match cluster {
+        Ok(cluster) => {
+            let rules: BTreeSet<&str> = rules_in(policy, cluster).collect();
+            rules
+                .into_iter()
+                .map(|rule| plan_leave(policy, rule, cluster, "the policy is being deleted"))
+                .collect()
+        }
+        Err(error) => policy.egress.iter().map(|rule| unreadable(&rule.name, error)).collect(),
+    }
+}
+
+fn plan_leave(policy: &ValidatedPolicy, rule: &str, cluster: &ClusterObservation, why: &str) -> TargetPlan {
     let (mut findings, mut actions) = (Vec::new(), Vec::new());
     for (object, namespace) in ours(policy, rule, cluster) {
-        leave(
-            policy,
-            rule,
-            object,
-            namespace,
-            "the rule has left the policy",
-            &mut findings,
-            &mut actions,
-        );
+        leave(policy, rule, object, namespace, why, &mut findings, &mut actions);
     }
-    (!findings.is_empty()).then(|| TargetPlan {
+    TargetPlan {
         target: whole(rule),
         state: TargetState::Orphaned,
         findings,
         actions,
         facts: TargetFacts::default(),
-    })
+    }
 }
 
-/// Every NetworkPolicy of this policy is to be removed: the policy is being deleted with Revert.
-pub fn revert(policy: &ValidatedPolicy, cluster: &ClusterObservation) -> Vec<Action> {
-    let all = cluster.network_policies.iter().filter(|object| is_ours(policy, object));
-    all.filter_map(|object| delete(rule_of(object)?, object, object.metadata.namespace.as_deref()?))
-        .collect()
+/// Kubernetes could not be read: nothing is said about the rule, and nothing done.
+fn unreadable(rule: &str, error: &CallError) -> TargetPlan {
+    let disposition = match error.class {
+        ErrorClass::AccessDenied => Disposition::NeedsHuman(HumanReason::AccessDenied),
+        ErrorClass::Credentials
+        | ErrorClass::NotFound
+        | ErrorClass::Throttled
+        | ErrorClass::Transient
+        | ErrorClass::Unsupported
+        | ErrorClass::Terminal => Disposition::Unobserved,
+    };
+    let finding = Finding::new(Control::NetEgress, whole(rule), Gating::Gating, disposition)
+        .diff("networkpolicy", "readable", "not read")
+        .message(error.to_string());
+    TargetPlan {
+        target: whole(rule),
+        state: TargetState::Unknown,
+        findings: vec![finding],
+        actions: Vec::new(),
+        facts: TargetFacts::default(),
+    }
+}
+
+fn rules_in<'a>(policy: &'a ValidatedPolicy, cluster: &'a ClusterObservation) -> impl Iterator<Item = &'a str> {
+    cluster
+        .network_policies
+        .iter()
+        .filter(|object| is_ours(policy, object))
+        .filter_map(rule_of)
 }
 
 fn whole(rule: &str) -> Target {

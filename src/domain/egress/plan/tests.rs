@@ -161,27 +161,51 @@ fn a_namespace_that_lost_the_label_keeps_its_policy_under_retain_and_loses_it_un
 
 #[test]
 fn a_rule_that_left_the_policy_is_an_orphan() {
-    let policy = policy(&format!("{FULL_SPEC}deletionPolicy: Revert\n"));
-    let cluster = converged(&policy);
-    let orphan = plan_orphan(&policy, "training", &cluster).unwrap();
-    assert_eq!(orphan.state, TargetState::Orphaned);
-    assert_eq!(apply(cluster.clone(), &orphan.actions).network_policies, []);
-    assert_eq!(plan_orphan(&policy, "never-was", &cluster), None);
+    let cluster = converged(&policy(FULL_SPEC));
+    let left = FULL_SPEC.replace("name: training\n", "name: renamed\n");
+    let retain = plan_rules(&policy(&left), &Ok(cluster.clone()));
+    assert_eq!(reasons(&retain[1]), [("Net.Egress", needs(HumanReason::Orphaned)); 2]);
+    assert_eq!((retain[1].state, retain[1].actions.len()), (TargetState::Orphaned, 0));
+
+    let reverting = plan_rules(
+        &policy(&format!("{left}deletionPolicy: Revert\n")),
+        &Ok(cluster.clone()),
+    );
+    assert_eq!(apply(cluster, &reverting[1].actions).network_policies, []);
 }
 
 #[test]
 fn revert_removes_ours_and_nothing_else() {
-    let policy = policy(FULL_SPEC);
+    let policy = policy(&format!("{FULL_SPEC}deletionPolicy: Revert\n"));
     let mut cluster = converged(&policy);
     cluster.network_policies.push(foreign("ml", "{podSelector: {}}"));
-    let names: Vec<String> = revert(&policy, &cluster).iter().map(ToString::to_string).collect();
+    let plans = revert(&policy, &Ok(cluster.clone()));
+    assert_eq!(plans.len(), 1);
     assert_eq!(
-        names,
-        [
-            "DeleteNetworkPolicy egress/training/ml",
-            "DeleteNetworkPolicy egress/training/ml-two"
-        ]
+        apply(cluster, &plans[0].actions).network_policies,
+        [foreign("ml", "{podSelector: {}}")]
     );
+}
+
+#[test]
+fn an_unreadable_cluster_says_nothing_and_writes_nothing() {
+    let policy = policy(FULL_SPEC);
+    for (class, want) in [
+        (ErrorClass::AccessDenied, needs(HumanReason::AccessDenied)),
+        (ErrorClass::Transient, Disposition::Unobserved),
+    ] {
+        let error = CallError {
+            operation: "list",
+            class,
+            code: None,
+            message: "no".to_owned(),
+        };
+        for plans in [plan_rules(&policy, &Err(error.clone())), revert(&policy, &Err(error))] {
+            assert_eq!(plans.len(), 1);
+            assert_eq!(reasons(&plans[0]), [("Net.Egress", want)]);
+            assert_eq!((plans[0].state, plans[0].actions.len()), (TargetState::Unknown, 0));
+        }
+    }
 }
 
 #[test]
