@@ -210,6 +210,12 @@ fn assemble(policy: &ValidatedPolicy, targets: Vec<TargetPlan>, now: Timestamp) 
     }
 }
 
+/// A plan of given targets, for tests of what comes after planning.
+#[cfg(test)]
+pub(crate) fn of_targets(policy: &ValidatedPolicy, targets: Vec<TargetPlan>, now: Timestamp) -> Plan {
+    assemble(policy, targets, now)
+}
+
 /// Only one policy may hold a target (design: "Only Enforce claims"). The others touch nothing of it and say so.
 fn yield_to_claims(policy: &ValidatedPolicy, plan: TargetPlan) -> TargetPlan {
     let whole = match &plan.target {
