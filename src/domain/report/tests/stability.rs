@@ -76,8 +76,13 @@ fn any_finding() -> impl Strategy<Value = Finding> {
         ".{0,300}",
     )
         .prop_map(|(control, disposition, path, gating, text)| {
+            // A setting was seen or it wasn't.
+            let path = match disposition {
+                Disposition::Unobserved => format!("unseen{path}"),
+                Disposition::Repair | Disposition::NeedsHuman(_) | Disposition::Note => format!("setting{path}"),
+            };
             let mut f = finding(control, disposition)
-                .diff(format!("setting{path}"), text.clone(), text.clone())
+                .diff(path, text.clone(), text.clone())
                 .message(text);
             f.gating = if gating { Gating::Gating } else { Gating::ReportOnly };
             f
