@@ -13,3 +13,8 @@ pub mod http;
 pub mod leader;
 #[cfg(feature = "operator")]
 pub mod telemetry;
+#[cfg(feature = "operator")]
+pub mod aws;
+pub mod domain;
+#[cfg(feature = "operator")]
+pub mod metrics;

@@ -27,7 +27,10 @@ pub fn decode_percent(text: &str) -> Result<String, ParseError> {
 
 /// Decodes a document that may or may not be percent-encoded. In a decoded document the first character is a brace, in
 /// an encoded one it never is, so that nothing is ever decoded twice.
-pub(super) fn decode_if_encoded(text: &str) -> Result<String, ParseError> {
+///
+/// # Errors
+/// As [`decode_percent`].
+pub fn decode_if_encoded(text: &str) -> Result<String, ParseError> {
     if text.trim_start().starts_with('{') {
         Ok(text.to_owned())
     } else {

@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 pub use build::StatementParts;
 pub use decimal::Decimal;
 pub use encoding::decode_percent;
+pub use encoding::{decode_if_encoded, decode_percent};
 pub use json::MAX_BYTES;
 pub use kind::PolicyKind;
 pub use parse::ParseError;

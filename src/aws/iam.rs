@@ -1,0 +1,222 @@
+//! Reads of roles and managed policies. Documents arrive percent-encoded and leave decoded.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_iam::types::Role;
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::call::Service;
+use super::classify::Failure;
+use super::session::AccountSession;
+use crate::domain::document::decode_if_encoded;
+use crate::domain::names::RoleName;
+use crate::domain::observed::{ErrorClass, Read, RoleObservation};
+
+/// Pages of one listing. A role has at most 20 managed policies and 10 KB of inline ones: far fewer than 20 pages.
+const MAX_PAGES: usize = 20;
+/// Inline policies of one role read at once.
+const CONCURRENCY: usize = 4;
+/// What AWS takes where a role says nothing ("CreateRole", MaxSessionDuration).
+const DEFAULT_SESSION_SECONDS: i32 = 3600;
+
+impl AccountSession {
+    /// Reads a role with all that hangs on it, not older than `max_age`; `Ok(None)` = AWS says that there is none.
+    ///
+    /// # Errors
+    /// Why it could not be read whole: part of a role is never passed off as the role.
+    pub async fn observe_role(&self, role: &RoleName, max_age: Duration) -> Read<Option<RoleObservation>> {
+        let roles = &self.shared.readings.roles;
+        let reading = roles.get(role, max_age, || self.read_role(role)).await;
+        reading.map_err(Into::into)
+    }
+
+    /// The document of a managed policy's default version, not older than `max_age`.
+    ///
+    /// # Errors
+    /// Why it could not be read; [`ErrorClass::NotFound`] if there is no such policy.
+    pub async fn managed_policy(&self, arn: &str, max_age: Duration) -> Read<String> {
+        let policies = &self.shared.readings.managed_policies;
+        let reading = policies
+            .get(&arn.to_owned(), max_age, || self.read_managed_policy(arn))
+            .await;
+        reading.map_err(Into::into)
+    }
+
+    pub(super) async fn read_role(&self, role: &RoleName) -> Result<Option<RoleObservation>, Failure> {
+        const OPERATION: &str = "GetRole";
+        let request = self.home_clients().iam.get_role().role_name(role.as_str()).send();
+        let output = match self.shared.caller.read(Service::Iam, OPERATION, request).await {
+            Ok(output) => output,
+            Err(failure) if failure.has_code("NoSuchEntity") => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let found = output.role.ok_or_else(|| Failure::incomplete(OPERATION, "role"))?;
+        let (inline_policies, attached_policy_arns) =
+            futures::try_join!(self.inline_policies(role), self.attached_policies(role)).map_err(while_reading)?;
+        role_observation(found, inline_policies, attached_policy_arns).map(Some)
+    }
+
+    async fn inline_policies(&self, role: &RoleName) -> Result<BTreeMap<String, String>, Failure> {
+        const OPERATION: &str = "ListRolePolicies";
+        let iam = self.home_clients().iam;
+        let mut names = BTreeSet::new();
+        let mut marker = None;
+        for _ in 0..MAX_PAGES {
+            let request = iam
+                .list_role_policies()
+                .role_name(role.as_str())
+                .set_marker(marker.clone());
+            let page = self.shared.caller.read(Service::Iam, OPERATION, request.send()).await?;
+            names.extend(page.policy_names);
+            marker = next_marker(OPERATION, page.is_truncated, page.marker, marker.as_ref())?;
+            if marker.is_none() {
+                return stream::iter(names)
+                    .map(|name| self.inline_policy(role, name))
+                    .buffer_unordered(CONCURRENCY)
+                    .try_collect()
+                    .await;
+            }
+        }
+        Err(too_many(OPERATION))
+    }
+
+    async fn inline_policy(&self, role: &RoleName, name: String) -> Result<(String, String), Failure> {
+        const OPERATION: &str = "GetRolePolicy";
+        let iam = self.home_clients().iam;
+        let request = iam.get_role_policy().role_name(role.as_str()).policy_name(&name);
+        let output = self.shared.caller.read(Service::Iam, OPERATION, request.send()).await?;
+        let document = decode(OPERATION, output.policy_document())?;
+        Ok((name, document))
+    }
+
+    async fn attached_policies(&self, role: &RoleName) -> Result<BTreeSet<String>, Failure> {
+        const OPERATION: &str = "ListAttachedRolePolicies";
+        let iam = self.home_clients().iam;
+        let mut arns = BTreeSet::new();
+        let mut marker = None;
+        for _ in 0..MAX_PAGES {
+            let request = iam
+                .list_attached_role_policies()
+                .role_name(role.as_str())
+                .set_marker(marker.clone());
+            let page = self.shared.caller.read(Service::Iam, OPERATION, request.send()).await?;
+            for policy in page.attached_policies() {
+                let arn = policy.policy_arn();
+                let arn = arn.ok_or_else(|| Failure::incomplete(OPERATION, "ARN of a policy"))?;
+                arns.insert(arn.to_owned());
+            }
+            marker = next_marker(OPERATION, page.is_truncated, page.marker, marker.as_ref())?;
+            if marker.is_none() {
+                return Ok(arns);
+            }
+        }
+        Err(too_many(OPERATION))
+    }
+
+    async fn read_managed_policy(&self, arn: &str) -> Result<String, Failure> {
+        let iam = self.home_clients().iam;
+        let request = iam.get_policy().policy_arn(arn).send();
+        let output = self.shared.caller.read(Service::Iam, "GetPolicy", request).await?;
+        let version = output.policy().and_then(|p| p.default_version_id());
+        let version = version.ok_or_else(|| Failure::incomplete("GetPolicy", "default version"))?;
+        let documents = &self.shared.readings.policy_versions;
+        if let Some(document) = documents.get(arn, version) {
+            return Ok(document);
+        }
+        let request = iam.get_policy_version().policy_arn(arn).version_id(version).send();
+        let read = self.shared.caller.read(Service::Iam, "GetPolicyVersion", request).await;
+        let output = read.map_err(while_reading)?;
+        let document = output.policy_version().and_then(|v| v.document());
+        let document = document.ok_or_else(|| Failure::incomplete("GetPolicyVersion", "document"))?;
+        let document = decode("GetPolicyVersion", document)?;
+        documents.put(arn, version, &document);
+        Ok(document)
+    }
+}
+
+/// Documents of policy versions. A version never changes, so they are kept for as long as there is room.
+pub(super) struct PolicyVersions(Mutex<HashMap<(String, String), String>>);
+
+impl PolicyVersions {
+    /// At most 6 KB each.
+    const CAPACITY: usize = 512;
+
+    pub fn new() -> Self {
+        Self(Mutex::new(HashMap::new()))
+    }
+
+    fn get(&self, arn: &str, version: &str) -> Option<String> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&(arn.to_owned(), version.to_owned())).cloned()
+    }
+
+    fn put(&self, arn: &str, version: &str, document: &str) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= Self::CAPACITY {
+            kept.clear();
+        }
+        kept.insert((arn.to_owned(), version.to_owned()), document.to_owned());
+    }
+}
+
+/// The marker of the next page; None after the last one. A server that repeats itself is not followed.
+pub(super) fn next_marker(
+    operation: &'static str,
+    is_truncated: bool,
+    marker: Option<String>,
+    previous: Option<&String>,
+) -> Result<Option<String>, Failure> {
+    match (is_truncated, marker) {
+        (false, _) => Ok(None),
+        (true, Some(marker)) if previous != Some(&marker) => Ok(Some(marker)),
+        (true, _) => Err(Failure::incomplete(operation, "next page")),
+    }
+}
+
+fn too_many(operation: &'static str) -> Failure {
+    let message = format!("more than {MAX_PAGES} pages; not judged, because it could only be judged in part");
+    Failure::new(operation, ErrorClass::Terminal, message)
+}
+
+/// What was there a moment ago is gone: somebody is changing it, so look again later.
+fn while_reading(mut failure: Failure) -> Failure {
+    if failure.error.class == ErrorClass::NotFound {
+        failure.error.class = ErrorClass::Transient;
+        failure.error.message = format!("changed while it was read: {}", failure.error.message);
+    }
+    failure
+}
+
+fn decode(operation: &'static str, document: &str) -> Result<String, Failure> {
+    decode_if_encoded(document).map_err(|e| Failure::new(operation, ErrorClass::Terminal, format!("document: {e}")))
+}
+
+pub(super) fn role_observation(
+    role: Role,
+    inline_policies: BTreeMap<String, String>,
+    attached_policy_arns: BTreeSet<String>,
+) -> Result<RoleObservation, Failure> {
+    const OPERATION: &str = "GetRole";
+    let trust_policy = role.assume_role_policy_document();
+    let trust_policy = trust_policy.ok_or_else(|| Failure::incomplete(OPERATION, "trust policy"))?;
+    Ok(RoleObservation {
+        trust_policy: decode(OPERATION, trust_policy)?,
+        max_session_duration_seconds: role.max_session_duration().unwrap_or(DEFAULT_SESSION_SECONDS),
+        permissions_boundary_arn: role
+            .permissions_boundary()
+            .and_then(|b| b.permissions_boundary_arn())
+            .map(str::to_owned),
+        tags: role
+            .tags()
+            .iter()
+            .map(|t| (t.key().to_owned(), t.value().to_owned()))
+            .collect(),
+        arn: role.arn,
+        role_id: role.role_id,
+        path: role.path,
+        inline_policies,
+        attached_policy_arns,
+    })
+}

@@ -1,0 +1,213 @@
+//! Everything AWS has to say about one policy: account first, then buckets and roles, several at once, each on its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+
+use super::classify::Failure;
+use super::iam::PolicyVersions;
+use super::s3::{BucketReads, Place};
+use super::session::AccountSession;
+use super::shelf::Shelf;
+use crate::domain::names::{AccountId, BucketName, Region, RoleName};
+use crate::domain::observed::{
+    BucketObservation, CallerIdentity, EncryptionState, PublicAccessBlock, Read, RoleObservation, VersioningState,
+};
+use crate::domain::policy::{BucketTarget, ValidatedPolicy};
+
+/// Buckets of one policy read at once. The budget of the account bounds all policies together.
+const CONCURRENT_BUCKETS: usize = 8;
+/// Roles, or managed policies, of one policy read at once.
+const CONCURRENT_ROLES: usize = 4;
+/// Most buckets of an account whose readings are kept.
+const BUCKET_CAPACITY: usize = 10_000;
+/// Most roles, or managed policies, of an account whose readings are kept.
+const ROLE_CAPACITY: usize = 2_000;
+
+/// What was read lately in one account.
+pub(super) struct Readings {
+    pub caller: Shelf<(), CallerIdentity, Failure>,
+    pub regions: Shelf<(AccountId, BucketName), Region, Failure>,
+    pub encryption: Shelf<Place, EncryptionState, Failure>,
+    pub policy: Shelf<Place, Option<String>, Failure>,
+    pub public_access_block: Shelf<Place, Option<PublicAccessBlock>, Failure>,
+    pub versioning: Shelf<Place, VersioningState, Failure>,
+    pub roles: Shelf<RoleName, Option<RoleObservation>, Failure>,
+    pub managed_policies: Shelf<String, String, Failure>,
+    pub policy_versions: PolicyVersions,
+}
+
+impl Readings {
+    pub fn new() -> Self {
+        Self {
+            caller: Shelf::new(1),
+            regions: Shelf::new(BUCKET_CAPACITY),
+            encryption: Shelf::new(BUCKET_CAPACITY),
+            policy: Shelf::new(BUCKET_CAPACITY),
+            public_access_block: Shelf::new(BUCKET_CAPACITY),
+            versioning: Shelf::new(BUCKET_CAPACITY),
+            roles: Shelf::new(ROLE_CAPACITY),
+            managed_policies: Shelf::new(ROLE_CAPACITY),
+            policy_versions: PolicyVersions::new(),
+        }
+    }
+}
+
+/// The part of `Observed` that AWS has to say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AwsObservation {
+    /// The caller; `Ok(None)` where the account guard is switched off.
+    pub caller: Read<Option<CallerIdentity>>,
+    /// One entry for each bucket of the policy or its inventory; none if the account is not the policy's.
+    pub buckets: BTreeMap<BucketName, BucketObservation>,
+    /// One entry for each role of the policy or its inventory; none if the account is not the policy's.
+    pub roles: BTreeMap<RoleName, Read<Option<RoleObservation>>>,
+    /// Documents of the managed policies that are attached to those roles, that the policy wants attached, and of their
+    /// boundaries.
+    pub managed_policies: BTreeMap<String, Read<String>>,
+}
+
+impl AwsObservation {
+    /// An observation that ended with the caller: nothing else was read.
+    pub fn of_caller(caller: Read<Option<CallerIdentity>>) -> Self {
+        Self {
+            caller,
+            buckets: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            managed_policies: BTreeMap::new(),
+        }
+    }
+}
+
+impl AccountSession {
+    /// Observes what `policy` names and what it has claimed. Nothing is older than `max_age` (the caller: five minutes).
+    /// If the credentials are not of the policy's account, or that cannot be told, nothing else is read.
+    pub async fn observe(&self, policy: &ValidatedPolicy, max_age: Duration) -> AwsObservation {
+        let caller = if policy.settings.account_guard {
+            match self.caller_identity().await {
+                Ok(caller) if caller.account == policy.account => Ok(Some(caller)),
+                other => return AwsObservation::of_caller(other.map(Some)),
+            }
+        } else {
+            Ok(None)
+        };
+        let (buckets, roles) = futures::join!(self.buckets(policy, max_age), self.roles(policy, max_age));
+        let managed_policies = self.managed_policies(policy, &roles, max_age).await;
+        AwsObservation {
+            caller,
+            buckets,
+            roles,
+            managed_policies,
+        }
+    }
+
+    async fn buckets(&self, policy: &ValidatedPolicy, max_age: Duration) -> BTreeMap<BucketName, BucketObservation> {
+        let regions = inventory_regions(policy);
+        stream::iter(bucket_reads(policy))
+            .map(|(bucket, reads)| {
+                let region = regions.get(&bucket).cloned();
+                async move {
+                    let seen = self.observe_bucket(&bucket, reads, region.as_ref(), max_age).await;
+                    (bucket, seen)
+                }
+            })
+            .buffer_unordered(CONCURRENT_BUCKETS)
+            .collect()
+            .await
+    }
+
+    async fn roles(
+        &self,
+        policy: &ValidatedPolicy,
+        max_age: Duration,
+    ) -> BTreeMap<RoleName, Read<Option<RoleObservation>>> {
+        let of_policy = policy.roles.iter().map(|role| role.name.clone());
+        let claimed = policy
+            .inventory
+            .roles
+            .iter()
+            .filter_map(|role| RoleName::new(&role.name).ok());
+        let names: BTreeSet<RoleName> = of_policy.chain(claimed).collect();
+        stream::iter(names)
+            .map(|name| async move {
+                let seen = self.observe_role(&name, max_age).await;
+                (name, seen)
+            })
+            .buffer_unordered(CONCURRENT_ROLES)
+            .collect()
+            .await
+    }
+
+    async fn managed_policies(
+        &self,
+        policy: &ValidatedPolicy,
+        roles: &BTreeMap<RoleName, Read<Option<RoleObservation>>>,
+        max_age: Duration,
+    ) -> BTreeMap<String, Read<String>> {
+        let wanted = policy.roles.iter().flat_map(|role| role.managed_policy_arns.iter());
+        let boundary = policy.settings.role_boundary_arn.iter();
+        let attached = roles.values().flatten().flatten().flat_map(|role| {
+            let boundary = role.permissions_boundary_arn.iter();
+            role.attached_policy_arns.iter().chain(boundary)
+        });
+        let arns: BTreeSet<String> = wanted.chain(boundary).chain(attached).cloned().collect();
+        stream::iter(arns)
+            .map(|arn| async move {
+                let seen = self.managed_policy(&arn, max_age).await;
+                (arn, seen)
+            })
+            .buffer_unordered(CONCURRENT_ROLES)
+            .collect()
+            .await
+    }
+}
+
+/// Region of each bucket as far as the inventory knows it.
+fn inventory_regions(policy: &ValidatedPolicy) -> BTreeMap<BucketName, Region> {
+    let known = policy.inventory.buckets.iter().filter_map(|bucket| {
+        let region = Region::new(bucket.region.as_ref()?).ok()?;
+        Some((BucketName::new(&bucket.name).ok()?, region))
+    });
+    known.collect()
+}
+
+/// What must be read of each bucket. Of one that has left the policy only the bucket policy is ours to look after.
+fn bucket_reads(policy: &ValidatedPolicy) -> BTreeMap<BucketName, BucketReads> {
+    let left = BucketReads {
+        policy: true,
+        ..BucketReads::default()
+    };
+    let claimed = policy.inventory.buckets.iter();
+    let claimed = claimed.filter_map(|bucket| BucketName::new(&bucket.name).ok());
+    let mut all: BTreeMap<_, _> = claimed.map(|name| (name, left)).collect();
+    let read_by_roles: BTreeSet<&BucketName> = policy
+        .roles
+        .iter()
+        .flat_map(|role| role.read.iter().map(|grant| &grant.bucket))
+        .collect();
+    for target in &policy.buckets {
+        let reads = reads_of(target, read_by_roles.contains(&target.name));
+        all.insert(target.name.clone(), reads);
+    }
+    all
+}
+
+fn reads_of(target: &BucketTarget, read_by_a_role: bool) -> BucketReads {
+    let BucketTarget {
+        name: _,
+        region_hint: _,
+        encryption,
+        transport,
+        public_access,
+        versioning,
+    } = target;
+    BucketReads {
+        // A role that reads the bucket needs its key.
+        encryption: encryption.is_some() || read_by_a_role,
+        // Effective permissions of a role, and whether a policy is public, depend on the bucket policy.
+        policy: transport.is_some() || public_access.is_some() || read_by_a_role,
+        public_access_block: public_access.is_some(),
+        versioning: versioning.is_some(),
+    }
+}

@@ -1,0 +1,332 @@
+//! Reads of buckets.
+
+use super::*;
+use crate::aws::s3::BucketReads;
+use crate::domain::observed::{
+    BucketObservation, EncryptionRule, EncryptionState, ErrorClass, PublicAccessBlock, VersioningState,
+};
+
+const ALL: BucketReads = BucketReads {
+    encryption: true,
+    policy: true,
+    public_access_block: true,
+    versioning: true,
+};
+
+const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[]}"#;
+
+/// A bucket with everything set.
+fn full(request: &Request) -> Answer {
+    match request.operation.as_str() {
+        "HeadBucket" => status(200),
+        "GetBucketEncryption" => encryption_answer(
+            "<ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm>\
+             <KMSMasterKeyID>alias/data</KMSMasterKeyID></ApplyServerSideEncryptionByDefault>\
+             <BucketKeyEnabled>true</BucketKeyEnabled>\
+             <BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>",
+        ),
+        "GetBucketPolicy" => ok(POLICY),
+        "GetPublicAccessBlock" => ok(BLOCKED),
+        "GetBucketVersioning" => versioning_answer("<Status>Enabled</Status>"),
+        other => panic!("{other}"),
+    }
+}
+
+fn full_in(region: &str) -> BucketObservation {
+    BucketObservation {
+        region: Ok(Region::new(region).unwrap()),
+        encryption: Some(Ok(EncryptionState::Rules(vec![EncryptionRule {
+            algorithm: Some("aws:kms".to_owned()),
+            kms_key_id: Some("alias/data".to_owned()),
+            bucket_key_enabled: Some(true),
+            blocked_encryption_types: Some(vec!["SSE-C".to_owned()]),
+        }]))),
+        policy: Some(Ok(Some(POLICY.to_owned()))),
+        public_access_block: Some(Ok(Some(PublicAccessBlock {
+            block_public_acls: true,
+            ignore_public_acls: true,
+            block_public_policy: true,
+            restrict_public_buckets: true,
+        }))),
+        versioning: Some(Ok(VersioningState::Enabled)),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_whose_region_is_known_costs_one_read_a_setting() {
+    let aws = Aws::new(|request, _| full(request)).await;
+    let seen = aws
+        .session
+        .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+        .await;
+    assert_eq!(seen, full_in(HOME));
+    let mut operations = aws.operations();
+    operations.sort();
+    let expected = [
+        "GetBucketEncryption",
+        "GetBucketPolicy",
+        "GetBucketVersioning",
+        "GetPublicAccessBlock",
+    ];
+    assert_eq!(operations, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_call_says_whose_bucket_it_expects() {
+    let aws = Aws::new(|request, _| full(request)).await;
+    aws.session.observe_bucket(&bucket("data"), ALL, None, AGE).await;
+    let requests = aws.requests();
+    assert_eq!(requests.len(), 5);
+    for request in requests {
+        assert_eq!(
+            request.expected_owner.as_deref(),
+            Some(ACCOUNT),
+            "{}",
+            request.operation
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setting_that_is_not_wanted_is_not_read() {
+    let aws = Aws::new(|request, _| full(request)).await;
+    let only_policy = BucketReads {
+        policy: true,
+        ..BucketReads::default()
+    };
+    let seen = aws
+        .session
+        .observe_bucket(&bucket("data"), only_policy, Some(&home()), AGE)
+        .await;
+    assert_eq!(aws.operations(), ["GetBucketPolicy"]);
+    assert_eq!(
+        (seen.encryption, seen.public_access_block, seen.versioning),
+        (None, None, None)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_configured_is_read_as_absent() {
+    let aws = Aws::new(|request, _| match request.operation.as_str() {
+        "GetBucketEncryption" => s3_error(404, "ServerSideEncryptionConfigurationNotFoundError"),
+        "GetBucketPolicy" => s3_error(404, "NoSuchBucketPolicy"),
+        "GetPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
+        "GetBucketVersioning" => versioning_answer(""),
+        other => panic!("{other}"),
+    })
+    .await;
+    let seen = aws
+        .session
+        .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+        .await;
+    let expected = BucketObservation {
+        region: Ok(home()),
+        encryption: Some(Ok(EncryptionState::Implicit)),
+        policy: Some(Ok(None)),
+        public_access_block: Some(Ok(None)),
+        versioning: Some(Ok(VersioningState::Unversioned)),
+    };
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_code_for_one_absent_setting_says_nothing_about_another() {
+    let aws = Aws::new(|_, _| s3_error(404, "NoSuchBucketPolicy")).await;
+    let seen = aws
+        .session
+        .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+        .await;
+    assert_eq!(seen.policy, Some(Ok(None)));
+    assert_eq!(seen.encryption.unwrap().unwrap_err().class, ErrorClass::NotFound);
+    assert_eq!(
+        seen.public_access_block.unwrap().unwrap_err().class,
+        ErrorClass::NotFound
+    );
+    assert_eq!(seen.versioning.unwrap().unwrap_err().class, ErrorClass::NotFound);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_refused_reading_hides_no_other() {
+    let aws = Aws::new(|request, _| match request.operation.as_str() {
+        "GetBucketPolicy" => s3_error(403, "AccessDenied"),
+        _ => full(request),
+    })
+    .await;
+    let seen = aws
+        .session
+        .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+        .await;
+    let refused = seen.policy.clone().unwrap().unwrap_err();
+    assert_eq!(
+        (refused.class, refused.code.as_deref()),
+        (ErrorClass::AccessDenied, Some("AccessDenied"))
+    );
+    let expected = BucketObservation {
+        policy: seen.policy.clone(),
+        ..full_in(HOME)
+    };
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_region_is_asked_for_once_and_followed() {
+    let aws = Aws::new(|request, _| match request.operation.as_str() {
+        "HeadBucket" => Answer {
+            headers: vec![("x-amz-bucket-region", "us-west-2")],
+            ..status(200)
+        },
+        _ => full(request),
+    })
+    .await;
+    for _ in 0..2 {
+        let seen = aws.session.observe_bucket(&bucket("data"), ALL, None, AGE).await;
+        assert_eq!(seen, full_in("us-west-2"));
+    }
+    assert_eq!(aws.requests().len(), 5);
+    for request in aws.requests() {
+        let expected = if request.operation == "HeadBucket" {
+            HOME
+        } else {
+            "us-west-2"
+        };
+        assert_eq!(request.region, expected, "{}", request.operation);
+        assert_eq!(request.host, format!("data.s3.{expected}.amazonaws.com"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_region_is_taken_from_refusals_and_redirects_too() {
+    for code in [301, 403, 400] {
+        let aws = Aws::new(move |request, _| match request.operation.as_str() {
+            "HeadBucket" => Answer {
+                headers: vec![("x-amz-bucket-region", "us-west-2")],
+                ..status(code)
+            },
+            _ => full(request),
+        })
+        .await;
+        let seen = aws.session.observe_bucket(&bucket("data"), ALL, None, AGE).await;
+        assert_eq!(seen, full_in("us-west-2"), "HTTP status {code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_is_elsewhere_by_now_is_followed_there() {
+    for redirect in [
+        s3_error(301, "PermanentRedirect"),
+        s3_error(400, "AuthorizationHeaderMalformed"),
+    ] {
+        let aws = Aws::new(
+            move |request, _| match (request.operation.as_str(), request.region.as_str()) {
+                ("HeadBucket", _) => Answer {
+                    headers: vec![("x-amz-bucket-region", "us-west-2")],
+                    ..status(301)
+                },
+                (_, HOME) => redirect.clone(),
+                _ => full(request),
+            },
+        )
+        .await;
+        let seen = aws
+            .session
+            .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+            .await;
+        assert_eq!(seen, full_in("us-west-2"));
+        assert_eq!(aws.count("HeadBucket"), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_region_of_another_partition_is_not_followed() {
+    let aws = Aws::new(|_, _| Answer {
+        headers: vec![("x-amz-bucket-region", "cn-north-1")],
+        ..status(301)
+    })
+    .await;
+    let seen = aws.session.observe_bucket(&bucket("data"), ALL, None, AGE).await;
+    assert_eq!(seen.region.unwrap_err().class, ErrorClass::Terminal);
+    assert_eq!(aws.operations(), ["HeadBucket"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_redirect_that_leads_nowhere_ends() {
+    let aws = Aws::new(|request, _| match request.operation.as_str() {
+        "HeadBucket" => Answer {
+            headers: vec![("x-amz-bucket-region", "us-west-2")],
+            ..status(301)
+        },
+        _ => s3_error(301, "PermanentRedirect"),
+    })
+    .await;
+    let seen = aws
+        .session
+        .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+        .await;
+    assert_eq!(seen.encryption.unwrap().unwrap_err().class, ErrorClass::Transient);
+    assert_eq!(aws.requests().len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_is_gone_has_no_region() {
+    let gone = Aws::new(|request, _| match request.operation.as_str() {
+        "HeadBucket" => status(404),
+        _ => s3_error(404, "NoSuchBucket"),
+    })
+    .await;
+    for known in [None, Some(home())] {
+        let seen = gone
+            .session
+            .observe_bucket(&bucket("data"), ALL, known.as_ref(), AGE)
+            .await;
+        assert_eq!(seen.region.unwrap_err().class, ErrorClass::NotFound);
+        assert_eq!(seen.policy.unwrap().unwrap_err().class, ErrorClass::NotFound);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_read_is_repeated() {
+    let aws = Aws::new(|request, before| match before {
+        0 => s3_error(503, "SlowDown"),
+        _ => full(request),
+    })
+    .await;
+    let seen = aws
+        .session
+        .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+        .await;
+    assert_eq!(seen, full_in(HOME));
+    assert_eq!(aws.requests().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn policies_that_share_a_bucket_share_its_readings() {
+    let aws = Aws::new(|request, _| full(request)).await;
+    let name = bucket("data");
+    let region = home();
+    let looks = (0..10).map(|_| aws.session.observe_bucket(&name, ALL, Some(&region), AGE));
+    let seen = futures::future::join_all(looks).await;
+    assert_eq!(seen, vec![full_in(HOME); 10]);
+    assert_eq!(aws.requests().len(), 4);
+    tokio::time::advance(AGE).await;
+    aws.session.observe_bucket(&name, ALL, Some(&region), AGE).await;
+    assert_eq!(aws.requests().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_counted_by_outcome() {
+    let aws = Aws::new(|request, _| match request.operation.as_str() {
+        "GetBucketPolicy" => s3_error(403, "AccessDenied"),
+        _ => full(request),
+    })
+    .await;
+    aws.session
+        .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+        .await;
+    let text = aws.metrics.encode().unwrap();
+    for (operation, outcome) in [("GetBucketPolicy", "access_denied"), ("GetBucketEncryption", "success")] {
+        let line = format!(
+            r#"aidp_aws_calls_total{{account="default",service="s3",operation="{operation}",outcome="{outcome}"}} 1"#
+        );
+        assert!(text.contains(&line), "{line} is missing in\n{text}");
+    }
+}

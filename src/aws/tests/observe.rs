@@ -1,0 +1,130 @@
+//! The observation of a whole policy.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::api::{BucketTargetStatus, RoleTargetStatus, TargetState, Targets};
+use crate::domain::fixture::{FULL_SPEC, policy, policy_from};
+use crate::domain::observed::ErrorClass;
+use crate::domain::policy::{PolicySource, ValidatedPolicy};
+
+/// An account in which nothing is configured.
+fn empty_account(request: &Request, account: &str) -> Answer {
+    match request.operation.as_str() {
+        "GetCallerIdentity" => caller_is(account),
+        "HeadBucket" => status(200),
+        "GetBucketEncryption" => s3_error(404, "ServerSideEncryptionConfigurationNotFoundError"),
+        "GetBucketPolicy" => s3_error(404, "NoSuchBucketPolicy"),
+        "GetPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
+        "GetBucketVersioning" => versioning_answer(""),
+        "GetRole" | "GetPolicy" => iam_error(404, "NoSuchEntity", "cannot be found"),
+        other => panic!("{other}"),
+    }
+}
+
+/// A policy that has claimed more than it names by now.
+fn with_inventory() -> ValidatedPolicy {
+    let claimed = |name: &str| BucketTargetStatus {
+        name: name.to_owned(),
+        region: Some(HOME.to_owned()),
+        state: TargetState::Compliant,
+    };
+    let source = PolicySource {
+        name: "fraud-model".to_owned(),
+        inventory: Targets {
+            buckets: vec![claimed("fraud-training-data"), claimed("left-behind")],
+            roles: vec![RoleTargetStatus {
+                name: "old-trainer".to_owned(),
+                arn: None,
+                state: TargetState::Orphaned,
+            }],
+            ..Targets::default()
+        },
+        ..PolicySource::default()
+    };
+    policy_from(FULL_SPEC, source)
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_named_or_claimed_is_read_and_nothing_else() {
+    let aws = Aws::new(|request, _| empty_account(request, ACCOUNT)).await;
+    let seen = aws.session.observe(&with_inventory(), AGE).await;
+    let caller = seen.caller.unwrap().unwrap();
+    assert_eq!(
+        (caller.account, caller.arn),
+        (account(), format!("arn:aws:sts::{ACCOUNT}:assumed-role/aidp/s"))
+    );
+    let buckets: Vec<_> = seen.buckets.keys().map(BucketName::as_str).collect();
+    assert_eq!(buckets, ["fraud-training-data", "left-behind"]);
+    let left = &seen.buckets[&bucket("left-behind")];
+    assert_eq!(
+        (&left.policy, &left.encryption, &left.versioning),
+        (&Some(Ok(None)), &None, &None)
+    );
+    let roles: Vec<_> = seen.roles.iter().map(|(n, r)| (n.as_str(), r.clone())).collect();
+    assert_eq!(roles, [("fraud-trainer", Ok(None)), ("old-trainer", Ok(None))]);
+    let boundary = "arn:aws:iam::123456789012:policy/training-boundary";
+    assert_eq!(seen.managed_policies.keys().collect::<Vec<_>>(), [boundary]);
+    assert_eq!(
+        seen.managed_policies[boundary].clone().unwrap_err().class,
+        ErrorClass::NotFound
+    );
+    // The caller, four settings, one bucket policy, two roles, one managed policy: regions are in the inventory.
+    assert_eq!(aws.requests().len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bucket_that_is_new_to_the_policy_costs_one_call_more_for_its_region() {
+    let aws = Aws::new(|request, _| empty_account(request, ACCOUNT)).await;
+    aws.session.observe(&policy(FULL_SPEC), AGE).await;
+    let s3 = |o: &String| o.contains("Bucket") || o.contains("PublicAccessBlock");
+    assert_eq!(aws.operations().iter().filter(|o| s3(o)).count(), 5);
+    assert_eq!(aws.count("HeadBucket"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_wrong_account_nothing_is_read() {
+    let aws = Aws::new(|request, _| empty_account(request, "999999999999")).await;
+    let seen = aws.session.observe(&with_inventory(), AGE).await;
+    assert_eq!(seen.caller.unwrap().unwrap().account.as_str(), "999999999999");
+    assert!(seen.buckets.is_empty() && seen.roles.is_empty() && seen.managed_policies.is_empty());
+    assert_eq!(aws.operations(), ["GetCallerIdentity"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_account_cannot_be_told_nothing_is_read() {
+    for answer in [
+        status(403),
+        iam_error(403, "ExpiredToken", "expired"),
+        ok("<html/>"),
+        caller_is("12"),
+    ] {
+        let aws = Aws::new(move |_, _| answer.clone()).await;
+        let seen = aws.session.observe(&with_inventory(), AGE).await;
+        assert!(seen.caller.is_err(), "{:?}", seen.caller);
+        assert!(seen.buckets.is_empty() && seen.roles.is_empty());
+        let operations: BTreeSet<String> = aws.operations().into_iter().collect();
+        assert_eq!(operations, BTreeSet::from(["GetCallerIdentity".to_owned()]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_the_account_guard_nobody_is_asked_who_we_are() {
+    let aws = Aws::new(|request, _| empty_account(request, ACCOUNT)).await;
+    let mut policy = with_inventory();
+    policy.settings.account_guard = false;
+    let seen = aws.session.observe(&policy, AGE).await;
+    assert_eq!(seen.caller, Ok(None));
+    assert_eq!(seen.buckets.len(), 2);
+    assert_eq!(aws.count("GetCallerIdentity"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_policies_of_one_account_read_nothing_twice_in_a_sweep() {
+    let aws = Aws::new(|request, _| empty_account(request, ACCOUNT)).await;
+    let policy = with_inventory();
+    let looks = (0..5).map(|_| aws.session.observe(&policy, AGE));
+    let seen = futures::future::join_all(looks).await;
+    assert_eq!(aws.requests().len(), 9);
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+}
