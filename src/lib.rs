@@ -6,15 +6,15 @@ pub mod cli;
 pub mod domain;
 
 #[cfg(feature = "operator")]
+pub mod aws;
+#[cfg(feature = "operator")]
 pub mod config;
+pub mod domain;
 #[cfg(feature = "operator")]
 pub mod http;
 #[cfg(feature = "operator")]
 pub mod leader;
 #[cfg(feature = "operator")]
-pub mod telemetry;
-#[cfg(feature = "operator")]
-pub mod aws;
-pub mod domain;
-#[cfg(feature = "operator")]
 pub mod metrics;
+#[cfg(feature = "operator")]
+pub mod telemetry;
