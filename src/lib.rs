@@ -9,7 +9,6 @@ pub mod domain;
 pub mod aws;
 #[cfg(feature = "operator")]
 pub mod config;
-pub mod domain;
 #[cfg(feature = "operator")]
 pub mod http;
 #[cfg(feature = "operator")]

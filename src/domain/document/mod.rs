@@ -23,7 +23,6 @@ use serde_json::{Map, Value};
 
 pub use build::StatementParts;
 pub use decimal::Decimal;
-pub use encoding::decode_percent;
 pub use encoding::{decode_if_encoded, decode_percent};
 pub use json::MAX_BYTES;
 pub use kind::PolicyKind;
