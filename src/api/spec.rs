@@ -176,14 +176,16 @@ pub struct BucketControls {
 /// Default encryption.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("self.algorithm == 'SSE-S3' || has(self.kmsKeys)", "encryption.algorithm SSE-KMS needs encryption.kmsKeys: name the key ARN for each region"))]
-#[x_kube(validation = ("self.algorithm != 'SSE-S3' || !has(self.kmsKeys)", "encryption.kmsKeys needs algorithm SSE-KMS; SSE-S3 uses no KMS key"))]
-#[x_kube(validation = ("self.algorithm != 'SSE-S3' || !has(self.bucketKey)", "encryption.bucketKey needs algorithm SSE-KMS"))]
+#[x_kube(validation = ("self.algorithm == 'SSE-S3' || has(self.kmsKeys)", "encryption.algorithm SSE-KMS and DSSE-KMS need encryption.kmsKeys: name the key ARN for each region"))]
+#[x_kube(validation = ("self.algorithm != 'SSE-S3' || !has(self.kmsKeys)", "encryption.kmsKeys needs algorithm SSE-KMS or DSSE-KMS; SSE-S3 uses no KMS key"))]
+#[x_kube(validation = ("self.algorithm == 'SSE-KMS' || !has(self.bucketKey)", "encryption.bucketKey needs algorithm SSE-KMS: SSE-S3 and DSSE-KMS have no bucket key"))]
+#[x_kube(validation = ("self.algorithm != 'SSE-S3' || !has(self.uploads) || self.uploads != 'RequireKey'", "encryption.uploads RequireKey needs algorithm SSE-KMS or DSSE-KMS: SSE-S3 uses no KMS key"))]
 pub struct Encryption {
     /// Default Enforce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<ControlMode>,
-    /// At least this: SSE-S3 (keys owned by S3) or SSE-KMS (a KMS key). Stronger is compliant and never downgraded.
+    /// At least this: SSE-S3 (keys owned by S3), SSE-KMS (a KMS key) or DSSE-KMS (two layers with a KMS key). Stronger is
+    /// compliant and never downgraded.
     pub algorithm: EncryptionAlgorithm,
     /// The KMS key for each region, by full key ARN. A key works only for buckets of its region.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -193,6 +195,15 @@ pub struct Encryption {
     /// S3 Bucket Key, which makes KMS requests cheaper. Absent: left as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket_key: Option<BucketKey>,
+    /// Uploads with keys that the client keeps for itself (SSE-C): Block or Allow. Absent: left as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_keys: Option<CustomerKeys>,
+    /// What the bucket policy says about uploads that choose their own encryption: Allow (nothing), RejectWeaker (refuse a
+    /// weaker algorithm, another KMS key, and SSE-C unless customerKeys is Allow), RequireKey (also refuse SSE-KMS without a
+    /// key id, which would use the AWS-managed key; may stop multipart uploads that send no key id). Uploads that ask for
+    /// nothing are always let in and get the default encryption. Default Allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uploads: Option<Uploads>,
 }
 
 /// Server-side encryption, weakest first.
@@ -204,6 +215,32 @@ pub enum EncryptionAlgorithm {
     /// A KMS key (`aws:kms`).
     #[serde(rename = "SSE-KMS")]
     SseKms,
+    /// Two layers, with a KMS key (`aws:kms:dsse`).
+    #[serde(rename = "DSSE-KMS")]
+    DsseKms,
+}
+
+/// Uploads with keys that the client keeps for itself (SSE-C): Block or Allow. Absent: left as it is.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CustomerKeys {
+    /// They are refused.
+    Block,
+    /// They are let in.
+    Allow,
+}
+
+/// What the bucket policy says about uploads that choose their own encryption: Allow (nothing), RejectWeaker (refuse a
+/// weaker algorithm, another KMS key, and SSE-C unless customerKeys is Allow), RequireKey (also refuse SSE-KMS without a key
+/// id, which would use the AWS-managed key; may stop multipart uploads that send no key id). Uploads that ask for nothing
+/// are always let in and get the default encryption. Default Allow.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uploads {
+    /// Nothing.
+    Allow,
+    /// Refuse weaker algorithms, other keys, and SSE-C.
+    RejectWeaker,
+    /// Also refuse SSE-KMS without a key id.
+    RequireKey,
 }
 
 /// Whether S3 Bucket Keys are on.
@@ -322,6 +359,12 @@ pub struct EncryptionOverride {
     /// Absent: as in bucketControls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket_key: Option<BucketKey>,
+    /// Absent: as in bucketControls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_keys: Option<CustomerKeys>,
+    /// Absent: as in bucketControls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uploads: Option<Uploads>,
 }
 
 /// The IAM role of a training workload: created, kept read-only, and trusted to the listed ServiceAccounts alone.

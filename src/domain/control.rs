@@ -21,6 +21,8 @@ pub enum Control {
     S3Bucket,
     /// Default encryption is at least as asked.
     S3DefaultEncryption,
+    /// Uploads that choose a weaker encryption are refused.
+    S3UploadEncryption,
     /// Requests without TLS are refused.
     S3TlsOnly,
     /// Requests with an old TLS version are refused.
@@ -72,9 +74,10 @@ pub struct ControlInfo {
 
 impl Control {
     /// Every control, in the order of the table.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::S3Bucket,
         Self::S3DefaultEncryption,
+        Self::S3UploadEncryption,
         Self::S3TlsOnly,
         Self::S3MinimumTlsVersion,
         Self::S3PublicAccessBlock,
@@ -113,6 +116,16 @@ impl Control {
                 prowler: &["s3_bucket_default_encryption", "s3_bucket_kms_encryption"],
                 security_hub: &["S3.17"],
                 aws_config: &["S3_BUCKET_SERVER_SIDE_ENCRYPTION_ENABLED", "S3_DEFAULT_ENCRYPTION_KMS"],
+            },
+            Self::S3UploadEncryption => ControlInfo {
+                id: "S3.UploadEncryption",
+                part: Part::Buckets,
+                severity: Severity::Medium,
+                title: "the bucket refuses uploads that choose weaker encryption than the policy's",
+                remediation: "deny s3:PutObject with another algorithm, another KMS key or a key of the client's own",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
             },
             Self::S3TlsOnly => ControlInfo {
                 id: "S3.TLSOnly",

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 
 use super::names::{AccountId, BucketName, ClusterHash, Partition, Region, RoleName};
 use crate::api::{
-    Assurance, BucketKey, DeletionPolicy, EncryptionAlgorithm, Gating, Mode, Protocol, Selector, TLSVersion, Targets,
+    Assurance, BucketKey, CustomerKeys, DeletionPolicy, EncryptionAlgorithm, Gating, Mode, Protocol, Selector,
+    TLSVersion, Targets, Uploads,
 };
 
 pub use validate::{InvalidSpec, PolicySource, parse_duration, validate};
@@ -36,6 +37,18 @@ pub struct WantEncryption {
     pub kms_key_arn: Option<String>,
     /// Bucket key; None = left as it is.
     pub bucket_key: Option<BucketKey>,
+    /// SSE-C; None = left as it is.
+    pub customer_keys: Option<CustomerKeys>,
+    /// What the bucket policy does about uploads that choose their own encryption.
+    pub uploads: Uploads,
+}
+
+impl WantEncryption {
+    /// The key asked for in `region`; the bucket's own first.
+    pub fn key_for(&self, region: &Region) -> Option<&str> {
+        let by_region = || self.kms_keys.get(region).map(String::as_str);
+        self.kms_key_arn.as_deref().or_else(by_region)
+    }
 }
 
 /// A bucket and what is asked of it. None = ignored.

@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::api::{DeletionPolicy, Gating, TLSVersion};
+use crate::api::Gating;
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::document::{PolicyDocument, Statement};
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
-use crate::domain::names::{BucketName, Region, RoleName};
+use crate::domain::names::{BucketName, Region};
 use crate::domain::observed::{CallerIdentity, Read};
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 
-use super::enforced;
+use super::demand::{Demand, Demands, control, demands, path};
+use super::encryption::DefaultKey;
 use super::merge::{merge, says_the_same};
-use super::sid::{self, Rule};
-use super::statement;
+use super::sid::Rule;
 use super::unread;
 use super::writable::{self, Obstacle, Operator};
 
@@ -27,73 +27,33 @@ pub(super) struct Part {
     pub action: Option<PlannedAction>,
 }
 
-/// One rule that the policy asks for, with the statement that would enforce it.
-struct Demand {
-    control: Control,
-    gating: Gating,
-    rule: Rule,
-    sid: String,
-    want: &'static str,
-    statement: Statement,
-    kind: Kind,
-}
-
-enum Kind {
-    TlsOnly,
-    MinimumTls(TLSVersion),
-    RoleWrites(Vec<String>),
-}
-
-impl Demand {
-    fn enforced_by<'a>(&self, statements: impl IntoIterator<Item = &'a Statement> + Clone, bucket_arn: &str) -> bool {
-        match &self.kind {
-            Kind::TlsOnly => enforced::tls_only(statements, bucket_arn),
-            Kind::MinimumTls(minimum) => enforced::minimum_tls(&statements, bucket_arn, *minimum),
-            Kind::RoleWrites(arns) => arns
-                .iter()
-                .all(|arn| enforced::role_writes_denied(statements.clone(), bucket_arn, arn)),
-        }
-    }
-
-    fn finding(&self, bucket: &BucketName, disposition: Disposition, have: String, message: String) -> Finding {
-        Finding::new(self.control, Target::Bucket(bucket.clone()), self.gating, disposition)
-            .diff(path(self.rule), self.want, have)
-            .message(message)
-    }
-}
-
-fn path(rule: Rule) -> String {
-    format!("bucketPolicy.{}", sid::plain(rule))
-}
-
-/// Judges the bucket policy of a bucket of the policy.
+/// Judges the bucket policy of a bucket of the policy. `default_key` is the key of the bucket's default encryption.
 pub(super) fn plan(
     policy: &ValidatedPolicy,
     target: &BucketTarget,
     region: &Region,
     read: Option<&Read<Option<String>>>,
+    default_key: &DefaultKey,
     caller: Option<&CallerIdentity>,
 ) -> Part {
-    let bucket_arn = region.partition().bucket_arn(&target.name);
-    let demands = demands(policy, target, &bucket_arn);
+    let bucket = &target.name;
+    let unread = |finding: &dyn Fn(&Demand) -> Option<Finding>| Part {
+        findings: demands(policy, target, region, default_key, None)
+            .list
+            .iter()
+            .filter_map(finding)
+            .collect(),
+        action: None,
+    };
     let text = match read {
         Some(Ok(text)) => text.as_deref(),
         Some(Err(error)) => {
-            let findings = demands
-                .iter()
-                .map(|d| unread::failed(d.control, &target.name, d.gating, &path(d.rule), error));
-            return Part {
-                findings: findings.collect(),
-                action: None,
-            };
+            return unread(&|d| Some(unread::failed(control(d.rule), bucket, d.gating, &path(d.rule), error)));
         }
         None => {
-            let gating = demands.iter().filter(|d| d.gating == Gating::Gating);
-            let findings = gating.map(|d| unread::not_read(d.control, &target.name, &path(d.rule)));
-            return Part {
-                findings: findings.collect(),
-                action: None,
-            };
+            return unread(&|d| {
+                (d.gating == Gating::Gating).then(|| unread::not_read(control(d.rule), bucket, &path(d.rule)))
+            });
         }
     };
     let current = match text.map_or_else(|| Ok(PolicyDocument::empty()), PolicyDocument::parse) {
@@ -101,20 +61,15 @@ pub(super) fn plan(
         Err(error) => {
             let message = format!("the bucket policy can't be read ({error}) and is left alone; correct or remove it");
             let unparsable = Disposition::NeedsHuman(HumanReason::PolicyUnparsable);
-            let findings = demands
-                .iter()
-                .map(|d| d.finding(&target.name, unparsable, "unreadable".into(), message.clone()));
-            return Part {
-                findings: findings.collect(),
-                action: None,
-            };
+            return unread(&|d| Some(d.finding(bucket, unparsable, "unreadable".into(), message.clone())));
         }
     };
+    let demands = demands(policy, target, region, default_key, Some(&current));
     Planner {
         policy,
-        bucket: &target.name,
+        bucket,
         region,
-        bucket_arn: &bucket_arn,
+        bucket_arn: &region.partition().bucket_arn(bucket),
         operator: Operator {
             caller,
             plaintext: policy.settings.s3_over_plaintext,
@@ -122,66 +77,22 @@ pub(super) fn plan(
         text,
         current: &current,
     }
-    .run(&demands)
+    .run(demands)
 }
 
-fn demands(policy: &ValidatedPolicy, target: &BucketTarget, bucket_arn: &str) -> Vec<Demand> {
-    let sid = |rule: Rule| rule.sid(&policy.settings.cluster_hash, &policy.name);
-    let mut demands = Vec::new();
-    if let Some(transport) = &target.transport {
-        let tls_sid = sid(Rule::DenyInsecureTransport);
-        demands.push(Demand {
-            control: Control::S3TlsOnly,
-            gating: transport.gating,
-            rule: Rule::DenyInsecureTransport,
-            want: "requests without TLS are denied",
-            statement: statement::deny_insecure_transport(&tls_sid, bucket_arn),
-            sid: tls_sid,
-            kind: Kind::TlsOnly,
-        });
-        let old_sid = sid(Rule::DenyOldTls);
-        demands.push(Demand {
-            control: Control::S3MinimumTlsVersion,
-            gating: transport.gating,
-            rule: Rule::DenyOldTls,
-            want: match transport.want {
-                TLSVersion::V12 => "TLS below 1.2 is denied",
-                TLSVersion::V13 => "TLS below 1.3 is denied",
-            },
-            statement: statement::deny_old_tls(&old_sid, bucket_arn, transport.want),
-            sid: old_sid,
-            kind: Kind::MinimumTls(transport.want),
-        });
-    }
-    let arns = role_arns(policy);
-    if !arns.is_empty() {
-        let role_sid = sid(Rule::DenyRoleWrites);
-        demands.push(Demand {
-            control: Control::S3RoleWriteDeny,
-            gating: Gating::Gating,
-            rule: Rule::DenyRoleWrites,
-            want: "everything but reading is denied to the training roles",
-            statement: statement::deny_role_writes(&role_sid, bucket_arn, &arns),
-            sid: role_sid,
-            kind: Kind::RoleWrites(arns),
-        });
-    }
-    demands
-}
+const NO_STATEMENT: &str = "no statement denies them";
 
-/// The roles whose writes the bucket refuses: all of the policy, whatever they may read. Under Retain also those that have
-/// left the spec, as the roles themselves stay.
-fn role_arns(policy: &ValidatedPolicy) -> Vec<String> {
-    let mut arns: BTreeSet<String> = policy.roles.iter().map(|r| policy.role_arn(&r.name)).collect();
-    if policy.deletion_policy == DeletionPolicy::Retain {
-        let retained = policy
-            .inventory
-            .roles
-            .iter()
-            .filter_map(|r| RoleName::new(&r.name).ok());
-        arns.extend(retained.map(|name| policy.role_arn(&name)));
-    }
-    arns.into_iter().collect()
+/// Why our statement against other KMS keys can't be changed, if it had to be and is there, or may be.
+pub(super) fn key_rule_stuck(part: &Part) -> Option<Disposition> {
+    let rule = path(Rule::DenyWrongKmsKey);
+    let may_be_there = |f: &&Finding| f.path == rule && f.have != NO_STATEMENT;
+    part.findings
+        .iter()
+        .filter(may_be_there)
+        .find_map(|f| match f.disposition {
+            stuck @ (Disposition::NeedsHuman(_) | Disposition::Unobserved) => Some(stuck),
+            Disposition::Repair | Disposition::Note => None,
+        })
 }
 
 struct Planner<'a> {
@@ -195,23 +106,25 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn run(&self, demands: &[Demand]) -> Part {
+    fn run(&self, demands: Demands) -> Part {
+        let Demands {
+            list: demands,
+            mut managed,
+            key_rule_waits,
+        } = demands;
         let mut part = Part::default();
-        // Statements of ours that this plan is in charge of; what is not enforced now stays as it is.
-        let mut managed: BTreeSet<String> = demands
-            .iter()
-            .filter(|d| d.gating == Gating::Gating)
-            .map(|d| d.sid.clone())
-            .collect();
-        let role_sid = Rule::DenyRoleWrites.sid(&self.policy.settings.cluster_hash, &self.policy.name);
-        let role_demand = demands.iter().any(|d| d.rule == Rule::DenyRoleWrites);
-        if !role_demand && self.own(&role_sid).next().is_some() {
-            part.findings.push(self.leftover());
+        for rule in Rule::ALL {
+            let sid = rule.sid(&self.policy.settings.cluster_hash, &self.policy.name);
+            let demanded = demands.iter().any(|d| d.rule == rule);
+            if managed.contains(&sid) && !demanded && self.own(&sid).next().is_some() {
+                part.findings.push(self.leftover(rule));
+            }
         }
-        managed.insert(role_sid);
-
+        if key_rule_waits {
+            part.findings.push(self.key_rule_waits());
+        }
         let mut wanted = Vec::new();
-        for demand in demands {
+        for demand in &demands {
             let Some(have) = self.gap(demand, &managed) else {
                 if demand.gating == Gating::Gating && self.own(&demand.sid).next().is_some() {
                     wanted.push((demand, None));
@@ -262,26 +175,29 @@ impl Planner<'_> {
         match own.as_slice() {
             [one] if says_the_same(&demand.statement, one) => None,
             [] if demand.enforced_by(others.clone(), self.bucket_arn) => None,
-            [] => Some("no statement denies them".to_owned()),
+            [] => Some(NO_STATEMENT.to_owned()),
             _ if demand.gating == Gating::ReportOnly && demand.enforced_by(others, self.bucket_arn) => None,
             [one] => Some(differences(&demand.statement, one)),
             many => Some(format!("{} statements with our Sid", many.len())),
         }
     }
 
-    fn leftover(&self) -> Finding {
-        Finding::new(
-            Control::S3RoleWriteDeny,
-            Target::Bucket(self.bucket.clone()),
-            Gating::Gating,
-            Disposition::Repair,
-        )
-        .diff(
-            path(Rule::DenyRoleWrites),
-            "no statement",
-            "a statement for roles that have left the policy",
-        )
-        .message("the policy has no training roles any more; their statement is removed")
+    fn leftover(&self, rule: Rule) -> Finding {
+        self.finding(rule)
+            .diff(path(rule), "no statement", "a statement that is no longer asked for")
+            .message("the policy does not ask for it any more; our statement is removed")
+    }
+
+    fn key_rule_waits(&self) -> Finding {
+        let rule = Rule::DenyWrongKmsKey;
+        self.finding(rule)
+            .diff(path(rule), "uploads with another KMS key are denied", NO_STATEMENT)
+            .message("first the bucket's default key is switched, then the statement is added; else uploads would be refused in between")
+    }
+
+    fn finding(&self, rule: Rule) -> Finding {
+        let target = Target::Bucket(self.bucket.clone());
+        Finding::new(control(rule), target, Gating::Gating, Disposition::Repair)
     }
 
     /// Plans the write with as many of the wanted statements as AWS takes, the most important ones first.
@@ -316,7 +232,7 @@ impl Planner<'_> {
             let Some(have) = gap else { continue };
             part.findings.push(match &obstacle {
                 Some(obstacle) => self.refused(demand, have.clone(), obstacle),
-                None => demand.finding(self.bucket, Disposition::Repair, have.clone(), repair_message(demand)),
+                None => demand.finding(self.bucket, Disposition::Repair, have.clone(), demand.repair_message()),
             });
         }
         if let Some(obstacle) = &obstacle {
@@ -372,19 +288,6 @@ impl Planner<'_> {
         .message("the statement names a deleted identity, and AWS refuses every later write of this policy; remove it");
         finding.severity = crate::api::Severity::Low;
         Some(finding)
-    }
-}
-
-fn repair_message(demand: &Demand) -> String {
-    let sid = &demand.sid;
-    match &demand.kind {
-        Kind::TlsOnly => format!("the bucket answers requests without TLS; statement {sid} denies them"),
-        Kind::MinimumTls(_) => {
-            format!("the bucket answers requests with an old TLS version; statement {sid} denies them")
-        }
-        Kind::RoleWrites(_) => {
-            format!("only IAM keeps the training roles from writing; statement {sid} makes the bucket refuse it")
-        }
     }
 }
 

@@ -84,8 +84,8 @@ fn fresh_bucket_gets_everything_in_the_right_order() {
         operations(&plan),
         [
             "PutBucketVersioning",
-            "PutBucketEncryption",
             "PutBucketPolicy",
+            "PutBucketEncryption",
             "PutPublicAccessBlock"
         ],
         "the bucket policy before the block that may refuse it"
@@ -94,10 +94,10 @@ fn fresh_bucket_gets_everything_in_the_right_order() {
         brief(&plan),
         [
             "S3.Versioning versioning.status Repair: Unversioned",
-            "S3.DefaultEncryption encryption.algorithm Repair: AES256 (nothing configured)",
             "S3.TLSOnly bucketPolicy.AidpDenyInsecureTransport Repair: no statement denies them",
             "S3.MinimumTLSVersion bucketPolicy.AidpDenyOldTls Repair: no statement denies them",
             "S3.RoleWriteDeny bucketPolicy.AidpDenyRoleWrites Repair: no statement denies them",
+            "S3.DefaultEncryption encryption.algorithm Repair: AES256 (nothing configured)",
             "S3.PublicAccessBlock publicAccessBlock Repair: absent",
         ]
     );
@@ -575,7 +575,7 @@ fn a_policy_without_roles_any_more_takes_their_statement_away() {
     let plan_now = plan(&without, &protected());
     assert_eq!(
         brief(&plan_now),
-        ["S3.RoleWriteDeny bucketPolicy.AidpDenyRoleWrites Repair: a statement for roles that have left the policy"]
+        ["S3.RoleWriteDeny bucketPolicy.AidpDenyRoleWrites Repair: a statement that is no longer asked for"]
     );
     let after = apply(&protected(), &plan_now);
     assert_eq!(sids(&after).len(), 2);

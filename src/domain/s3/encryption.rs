@@ -1,6 +1,8 @@
 //! Default encryption: what is set, whether it is at least what is asked, and the one rule that would be.
 
-use crate::api::{BucketKey, EncryptionAlgorithm, Gating};
+use std::collections::BTreeSet;
+
+use crate::api::{BucketKey, CustomerKeys, EncryptionAlgorithm, Gating};
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
@@ -13,6 +15,9 @@ use super::key::{KeyRef, region_of};
 use super::unread;
 
 const CONTROL: Control = Control::S3DefaultEncryption;
+
+/// The member of `BlockedEncryptionTypes` that stands for keys of the client's own.
+const SSE_C: &str = "SSE-C";
 
 /// What AWS is known to offer, weakest first. Stronger than asked is compliant and stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +52,7 @@ impl From<EncryptionAlgorithm> for Strength {
         match algorithm {
             EncryptionAlgorithm::SseS3 => Self::SseS3,
             EncryptionAlgorithm::SseKms => Self::SseKms,
+            EncryptionAlgorithm::DsseKms => Self::DsseKms,
         }
     }
 }
@@ -99,6 +105,55 @@ pub(super) fn plan(
     }
     part.findings.append(&mut findings);
     part
+}
+
+/// The key that uploads get which ask for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum DefaultKey {
+    /// None: SSE-S3.
+    NoKms,
+    /// This one, by ARN.
+    Key(String),
+    /// Not read, or named in a way that does not tell its ARN.
+    Unclear,
+}
+
+impl DefaultKey {
+    /// Reads it from the bucket's default encryption.
+    pub(super) fn of(policy: &ValidatedPolicy, region: &Region, read: Option<&Read<EncryptionState>>) -> Self {
+        let rule = match read {
+            Some(Ok(EncryptionState::Implicit)) => return Self::NoKms,
+            Some(Ok(EncryptionState::Rules(rules))) => match rules.as_slice() {
+                [rule] => rule,
+                _ => return Self::Unclear,
+            },
+            Some(Err(_)) | None => return Self::Unclear,
+        };
+        match Strength::read(rule.algorithm.as_deref()) {
+            Some(Strength::SseS3) => Self::NoKms,
+            Some(Strength::SseKms | Strength::DsseKms) => {
+                match KeyRef::read(rule.kms_key_id.as_deref(), region, &policy.account) {
+                    KeyRef::Key(arn) => Self::Key(arn),
+                    KeyRef::Alias { .. } | KeyRef::AwsManaged | KeyRef::Invalid(_) => Self::Unclear,
+                }
+            }
+            None => Self::Unclear,
+        }
+    }
+}
+
+/// Holds a switch of the default key back: our own statement against other keys could not be made to let the new one in.
+pub(super) fn hold_back(part: &mut Part, disposition: Disposition) {
+    part.action = None;
+    for finding in part
+        .findings
+        .iter_mut()
+        .filter(|f| f.disposition == Disposition::Repair)
+    {
+        finding.disposition = disposition;
+        "the bucket policy lets only the old key in and can't be changed, so the default stays; see the finding about the bucket policy"
+            .clone_into(&mut finding.message);
+    }
 }
 
 struct Judge<'a> {
@@ -155,7 +210,47 @@ impl Judge<'_> {
                 "S3 heeds exactly one rule, so what holds can't be told; it is replaced by one".to_owned(),
             ));
         }
-        // The strongest of several: what is written may not be weaker than any of them.
+        let (have, base) = self.strongest(rules, wanted)?;
+        if have < wanted {
+            let shown = match state {
+                EncryptionState::Implicit => "AES256 (nothing configured)",
+                EncryptionState::Rules(_) => have.as_aws(),
+            };
+            let message = format!(
+                "new objects are encrypted with less than the policy asks; {} is set",
+                wanted.as_aws()
+            );
+            findings.push(self.finding("encryption.algorithm", wanted.as_aws(), shown, message));
+        }
+        let strength = have.max(wanted);
+        let mut rule = EncryptionRule {
+            algorithm: Some(strength.as_aws().to_owned()),
+            kms_key_id: base
+                .filter(|_| strength > Strength::SseS3)
+                .and_then(|r| r.kms_key_id.clone()),
+            bucket_key_enabled: base.and_then(|r| r.bucket_key_enabled),
+            // Carried over as found: leaving it out may reset it, and whether it does is not documented.
+            blocked_encryption_types: blocked(rules),
+        };
+        if wanted > Strength::SseS3 {
+            let key = self.usable_key(want, region)?;
+            let differing = [
+                self.key(key, &mut rule, region, policy),
+                self.bucket_key(want, strength, &mut rule),
+            ];
+            // With the algorithm itself missing these are no second thing to say.
+            findings.extend(differing.into_iter().flatten().filter(|_| have >= wanted));
+        }
+        findings.extend(self.customer_keys(want, &mut rule));
+        Ok((findings, rule))
+    }
+
+    /// The strongest of the rules: what is written may not be weaker than any of them.
+    fn strongest<'r>(
+        &self,
+        rules: &'r [EncryptionRule],
+        wanted: Strength,
+    ) -> Result<(Strength, Option<&'r EncryptionRule>), Box<Finding>> {
         let mut found = (Strength::SseS3, None);
         for rule in rules {
             let Some(strength) = Strength::read(rule.algorithm.as_deref()) else {
@@ -172,68 +267,67 @@ impl Judge<'_> {
                 found = (strength, Some(rule));
             }
         }
-        let (have, base) = found;
-        let final_strength = have.max(wanted);
-        if have < wanted {
-            findings.push(self.finding(
-                "encryption.algorithm",
-                wanted.as_aws(),
-                match state {
-                    EncryptionState::Implicit => "AES256 (nothing configured)",
-                    EncryptionState::Rules(_) => have.as_aws(),
-                },
-                format!(
-                    "new objects are encrypted with less than the policy asks; {} is set",
-                    wanted.as_aws()
-                ),
-            ));
+        Ok(found)
+    }
+
+    fn key(&self, key: &str, rule: &mut EncryptionRule, region: &Region, policy: &ValidatedPolicy) -> Option<Finding> {
+        let there = KeyRef::read(rule.kms_key_id.as_deref(), region, &policy.account);
+        if there == KeyRef::Key(key.to_owned()) {
+            return None;
         }
-        let mut rule = EncryptionRule {
-            algorithm: Some(final_strength.as_aws().to_owned()),
-            kms_key_id: base
-                .filter(|_| final_strength > Strength::SseS3)
-                .and_then(|r| r.kms_key_id.clone()),
-            bucket_key_enabled: base.and_then(|r| r.bucket_key_enabled),
-            // Carried over as found: leaving it out may reset it, and whether it does is not documented.
-            blocked_encryption_types: blocked(rules),
+        let have = rule.kms_key_id.replace(key.to_owned());
+        let have = have.as_deref().unwrap_or("aws/s3");
+        Some(self.finding("encryption.kmsKey", key, have, key_message(&there)))
+    }
+
+    fn bucket_key(&self, want: &WantEncryption, strength: Strength, rule: &mut EncryptionRule) -> Option<Finding> {
+        let on = match want.bucket_key.filter(|_| strength == Strength::SseKms)? {
+            BucketKey::Enabled => true,
+            BucketKey::Disabled => false,
         };
-        if wanted > Strength::SseS3 {
-            let key = self.usable_key(want, region)?;
-            let there = KeyRef::read(rule.kms_key_id.as_deref(), region, &policy.account);
-            if there != KeyRef::Key(key.to_owned()) {
-                // Together with the algorithm it is one thing to say, not two.
-                if have >= wanted {
-                    findings.push(self.finding(
-                        "encryption.kmsKey",
-                        key,
-                        rule.kms_key_id.as_deref().unwrap_or("aws/s3"),
-                        key_message(&there),
-                    ));
-                }
-                rule.kms_key_id = Some(key.to_owned());
-            }
-            if let Some(bucket_key) = want.bucket_key.filter(|_| final_strength == Strength::SseKms) {
-                let (on, word) = match bucket_key {
-                    BucketKey::Enabled => (true, "Enabled"),
-                    BucketKey::Disabled => (false, "Disabled"),
-                };
-                if have >= wanted && rule.bucket_key_enabled.unwrap_or(false) != on {
-                    let have = if on { "Disabled" } else { "Enabled" };
-                    let message = "the bucket key is not as asked; it is set".to_owned();
-                    findings.push(self.finding("encryption.bucketKey", word, have, message));
-                }
-                rule.bucket_key_enabled = Some(on);
-            }
+        let word = |on| if on { "Enabled" } else { "Disabled" };
+        let have = rule.bucket_key_enabled.replace(on).unwrap_or(false);
+        let message = || "the bucket key is not as asked; it is set".to_owned();
+        (have != on).then(|| self.finding("encryption.bucketKey", word(on), word(have), message()))
+    }
+
+    /// `["NONE"]`, an empty list and no list at all mean the same. What we write is always explicit.
+    fn customer_keys(&self, want: &WantEncryption, rule: &mut EncryptionRule) -> Option<Finding> {
+        let block = match want.customer_keys? {
+            CustomerKeys::Block => true,
+            CustomerKeys::Allow => false,
+        };
+        let mut types: BTreeSet<String> = rule.blocked_encryption_types.take().into_iter().flatten().collect();
+        types.remove("NONE");
+        let blocked = types.contains(SSE_C);
+        if block {
+            types.insert(SSE_C.to_owned());
+        } else {
+            types.remove(SSE_C);
         }
-        Ok((findings, rule))
+        if types.is_empty() {
+            types.insert("NONE".to_owned());
+        }
+        rule.blocked_encryption_types = Some(types.into_iter().collect());
+        let word = |blocked| if blocked { "Block" } else { "Allow" };
+        let message = if block {
+            "uploads may bring a key that nobody else has (SSE-C); they are blocked"
+        } else {
+            "uploads with a key of their own (SSE-C) are blocked and the policy allows them; they are let in"
+        };
+        (blocked != block).then(|| {
+            self.finding(
+                "encryption.customerKeys",
+                word(block),
+                word(blocked),
+                message.to_owned(),
+            )
+        })
     }
 
     /// The configured key of the bucket's region: another region's key would make every upload fail.
     fn usable_key<'w>(&self, want: &'w WantEncryption, region: &Region) -> Result<&'w str, Box<Finding>> {
-        let key = want
-            .kms_key_arn
-            .as_deref()
-            .or_else(|| want.kms_keys.get(region).map(String::as_str));
+        let key = want.key_for(region);
         match key {
             Some(key) if region_of(key) == Some(region.as_str()) => Ok(key),
             Some(key) => Err(self.needs_human(

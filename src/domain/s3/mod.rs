@@ -6,6 +6,7 @@
 //! (`aws`).
 
 mod bucket_policy;
+mod demand;
 mod encryption;
 mod enforced;
 mod facts;
@@ -25,7 +26,10 @@ pub use leave::{plan_orphan, revert_bucket, revert_buckets};
 pub use merge::{Change, Merged, merge};
 pub use plan::{plan_bucket, plan_buckets};
 pub use sid::{Rule, has_our_shape};
-pub use statement::{deny_insecure_transport, deny_old_tls, deny_role_writes};
+pub use statement::{
+    deny_insecure_transport, deny_kms_without_key_id, deny_old_tls, deny_role_writes, deny_sse_c, deny_wrong_kms_key,
+    deny_wrong_sse_algorithm,
+};
 pub use unread::NOT_APPLICABLE;
 pub use writable::MAX_POLICY_BYTES;
 
@@ -35,3 +39,5 @@ mod checklist;
 mod properties;
 #[cfg(test)]
 mod simulated;
+#[cfg(test)]
+mod uploads;

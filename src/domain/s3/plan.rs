@@ -11,6 +11,7 @@ use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 
 use super::bucket_policy::{self, Part};
+use super::encryption::DefaultKey;
 use super::unread;
 use super::{encryption, leave, settings};
 
@@ -76,20 +77,21 @@ pub fn plan_bucket(
         public_access,
         versioning: want_versioning,
     } = target;
+    let default_key = DefaultKey::of(policy, region, seen_encryption.as_ref());
+    let policy_part = bucket_policy::plan(policy, target, region, seen_policy.as_ref(), &default_key, caller);
+    let mut encryption_part = encryption
+        .as_ref()
+        .map(|c| encryption::plan(policy, target, c, region, seen_encryption.as_ref()));
+    if let (Some(part), Some(stuck)) = (&mut encryption_part, bucket_policy::key_rule_stuck(&policy_part)) {
+        encryption::hold_back(part, stuck);
+    }
+    // The policy before the encryption, so that it lets a new key in before the default is switched to it.
     let parts = [
         want_versioning
             .as_ref()
             .map(|c| settings::versioning(name, region, c.gating, versioning.as_ref())),
-        encryption
-            .as_ref()
-            .map(|c| encryption::plan(policy, target, c, region, seen_encryption.as_ref())),
-        Some(bucket_policy::plan(
-            policy,
-            target,
-            region,
-            seen_policy.as_ref(),
-            caller,
-        )),
+        Some(policy_part),
+        encryption_part,
         public_access
             .as_ref()
             .map(|c| settings::public_access_block(name, region, c.gating, public_access_block.as_ref())),

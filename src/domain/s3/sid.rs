@@ -17,26 +17,51 @@ pub enum Rule {
     DenyInsecureTransport,
     /// Refuses old TLS versions.
     DenyOldTls,
+    /// Refuses uploads with a weaker algorithm.
+    DenyWrongSseAlgorithm,
+    /// Refuses uploads with another KMS key.
+    DenyWrongKmsKey,
+    /// Refuses uploads with KMS and without a key id.
+    DenyKmsWithoutKeyId,
+    /// Refuses uploads with keys of the client's own.
+    DenySseC,
     /// Refuses everything but reading to the training roles of one policy.
     DenyRoleWrites,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 3] = [Self::DenyInsecureTransport, Self::DenyOldTls, Self::DenyRoleWrites];
+    pub const ALL: [Self; 7] = [
+        Self::DenyInsecureTransport,
+        Self::DenyOldTls,
+        Self::DenyWrongSseAlgorithm,
+        Self::DenyWrongKmsKey,
+        Self::DenyKmsWithoutKeyId,
+        Self::DenySseC,
+        Self::DenyRoleWrites,
+    ];
 
     /// As in the `Sid`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::DenyInsecureTransport => "DenyInsecureTransport",
             Self::DenyOldTls => "DenyOldTls",
+            Self::DenyWrongSseAlgorithm => "DenyWrongSseAlgorithm",
+            Self::DenyWrongKmsKey => "DenyWrongKmsKey",
+            Self::DenyKmsWithoutKeyId => "DenyKmsWithoutKeyId",
+            Self::DenySseC => "DenySseC",
             Self::DenyRoleWrites => "DenyRoleWrites",
         }
     }
 
     const fn per_policy(self) -> bool {
         match self {
-            Self::DenyInsecureTransport | Self::DenyOldTls => false,
+            Self::DenyInsecureTransport
+            | Self::DenyOldTls
+            | Self::DenyWrongSseAlgorithm
+            | Self::DenyWrongKmsKey
+            | Self::DenyKmsWithoutKeyId
+            | Self::DenySseC => false,
             Self::DenyRoleWrites => true,
         }
     }
@@ -92,11 +117,9 @@ mod tests {
     #[test]
     fn only_the_statement_against_roles_belongs_to_one_policy() {
         let cluster = ClusterHash::of("cluster-one");
-        let read_by_another = |rule: Rule| Rule::of_sid(&rule.sid(&cluster, "a"), &cluster, "b");
-        assert_eq!(
-            Rule::ALL.map(read_by_another),
-            [Some(Rule::DenyInsecureTransport), Some(Rule::DenyOldTls), None]
-        );
+        let unread_by_another = |rule: &Rule| Rule::of_sid(&rule.sid(&cluster, "a"), &cluster, "b").is_none();
+        let one_policys: Vec<Rule> = Rule::ALL.into_iter().filter(unread_by_another).collect();
+        assert_eq!(one_policys, [Rule::DenyRoleWrites]);
     }
 
     #[test]

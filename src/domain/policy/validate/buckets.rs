@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Problems;
 use crate::api::{
     Bucket, BucketControls, BucketControlsOverride, ControlMode, Encryption, EncryptionAlgorithm, EncryptionOverride,
-    Gating, KMSKey, Mode, PublicAccess, TLSVersion, Targets, Transport, Versioning,
+    Gating, KMSKey, Mode, PublicAccess, TLSVersion, Targets, Transport, Uploads, Versioning,
 };
 use crate::domain::glob::{Case, Glob};
 use crate::domain::names::{AccountId, BucketName, Partition, Region};
@@ -44,6 +44,8 @@ pub(super) fn validate_buckets(
             algorithm: EncryptionAlgorithm::SseS3,
             kms_keys: Vec::new(),
             bucket_key: None,
+            customer_keys: None,
+            uploads: None,
         }),
         transport: Some(Transport::default()),
         public_access: Some(PublicAccess::default()),
@@ -130,6 +132,8 @@ fn resolve_encryption(
         algorithm,
         kms_key_arn,
         bucket_key,
+        customer_keys,
+        uploads,
     } = over.unwrap_or(&empty);
     let gating = gating(
         context.mode,
@@ -160,22 +164,36 @@ fn resolve_encryption(
     if algorithm == EncryptionAlgorithm::SseS3 {
         if kms_key_arn.is_some() {
             problems.add(format!(
-                "{field}.controls.encryption: kmsKeyARN needs algorithm SSE-KMS"
+                "{field}.controls.encryption: kmsKeyARN needs algorithm SSE-KMS or DSSE-KMS"
             ));
         }
         kms_keys.clear();
     } else if kms_keys.is_empty() && kms_key_arn.is_none() {
-        problems.add(format!("{field}: encryption.algorithm SSE-KMS needs a key: bucketControls.encryption.kmsKeys or the bucket's kmsKeyARN"));
+        problems.add(format!("{field}: encryption.algorithm SSE-KMS and DSSE-KMS need a key: bucketControls.encryption.kmsKeys or the bucket's kmsKeyARN"));
+    }
+    if bucket_key.is_some() && algorithm != EncryptionAlgorithm::SseKms {
+        problems.add(format!(
+            "{field}.controls.encryption.bucketKey needs algorithm SSE-KMS: the others have no bucket key"
+        ));
+    }
+    let uploads = uploads
+        .or_else(|| base.and_then(|b| b.uploads))
+        .unwrap_or(Uploads::Allow);
+    if uploads == Uploads::RequireKey && algorithm == EncryptionAlgorithm::SseS3 {
+        problems.add(format!(
+            "{field}: encryption.uploads RequireKey needs algorithm SSE-KMS or DSSE-KMS: SSE-S3 uses no KMS key"
+        ));
     }
     let want = WantEncryption {
         algorithm,
         kms_keys,
         kms_key_arn: kms_key_arn.clone(),
-        bucket_key: if algorithm == EncryptionAlgorithm::SseS3 {
-            None
-        } else {
-            bucket_key.or_else(|| base.and_then(|b| b.bucket_key))
+        bucket_key: match algorithm {
+            EncryptionAlgorithm::SseS3 | EncryptionAlgorithm::DsseKms => None,
+            EncryptionAlgorithm::SseKms => bucket_key.or_else(|| base.and_then(|b| b.bucket_key)),
         },
+        customer_keys: customer_keys.or_else(|| base.and_then(|b| b.customer_keys)),
+        uploads,
     };
     Some(Controlled { gating, want })
 }

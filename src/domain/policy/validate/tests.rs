@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::api::{EncryptionAlgorithm, Gating, Protocol, TLSVersion};
+use crate::api::{CustomerKeys, EncryptionAlgorithm, Gating, Protocol, TLSVersion, Uploads};
 use crate::domain::fixture::{FULL_SPEC, now, policy, policy_from, settings};
 use crate::domain::policy::{BucketTarget, Controlled, Destination, PortRange, WantEncryption};
 
@@ -35,6 +35,8 @@ fn absent_controls_are_the_baseline_enforced_and_versioning_reported() {
                     kms_keys: BTreeMap::new(),
                     kms_key_arn: None,
                     bucket_key: None,
+                    customer_keys: None,
+                    uploads: Uploads::Allow,
                 },
             }),
             transport: Some(Controlled {
@@ -160,6 +162,46 @@ fn a_suspension_by_annotation_is_capped_and_one_by_spec_is_not() {
     ))
     .suspended_until;
     assert_eq!(by_spec, Some(late.parse().unwrap()));
+}
+
+#[test]
+fn upload_rules_and_customer_keys_are_taken_over_and_overridden() {
+    let base = format!(
+        "{BASE}bucketControls: {{encryption: {{algorithm: DSSE-KMS, kmsKeys: [{{region: eu-west-1, keyARN: '{KEY}'}}], customerKeys: Block, uploads: RejectWeaker}}}}\n"
+    );
+    let want = |spec: &str| only_bucket(spec).encryption.unwrap().want;
+    let taken = want(&base);
+    assert_eq!(
+        (taken.algorithm, taken.uploads),
+        (EncryptionAlgorithm::DsseKms, Uploads::RejectWeaker)
+    );
+    assert_eq!(taken.customer_keys, Some(CustomerKeys::Block));
+    let over = "{name: fraud-training-data, controls: {encryption: {customerKeys: Allow, uploads: RequireKey}}}";
+    let overridden = want(&base.replace("{name: fraud-training-data}", over));
+    assert_eq!(
+        (overridden.customer_keys, overridden.uploads),
+        (Some(CustomerKeys::Allow), Uploads::RequireKey)
+    );
+}
+
+#[test]
+fn what_needs_a_kms_key_is_refused_without_one() {
+    let with = |controls: &str| {
+        let over = format!("{{name: fraud-training-data, controls: {{encryption: {{{controls}}}}}}}");
+        problems(&BASE.replace("{name: fraud-training-data}", &over))
+    };
+    assert_eq!(
+        with("uploads: RequireKey"),
+        [
+            "buckets[fraud-training-data]: encryption.uploads RequireKey needs algorithm SSE-KMS or DSSE-KMS: SSE-S3 uses no KMS key"
+        ]
+    );
+    assert_eq!(
+        with("bucketKey: Enabled"),
+        [
+            "buckets[fraud-training-data].controls.encryption.bucketKey needs algorithm SSE-KMS: the others have no bucket key"
+        ]
+    );
 }
 
 #[test]

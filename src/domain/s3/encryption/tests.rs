@@ -189,3 +189,50 @@ fn after_the_write_there_is_nothing_left_to_write() {
         assert_eq!(brief(&plan(&policy, &after)), Vec::<String>::new(), "{algorithm}");
     }
 }
+
+#[test]
+fn blocking_customer_keys_is_sent_explicitly_and_compared_by_meaning() {
+    let with = |customer_keys: &str| format!("encryption: {{algorithm: SSE-S3, customerKeys: {customer_keys}}}");
+    let found = |types: Option<&[&str]>| {
+        let mut found = rule("AES256", None, None);
+        found.blocked_encryption_types = types.map(|t| t.iter().map(|t| (*t).to_owned()).collect());
+        found
+    };
+    let blocked = found(Some(&["SSE-C"]));
+    for open in [None, Some(&[][..]), Some(&["NONE"][..])] {
+        let open = found(open);
+        assert_eq!(
+            judged(&with("Block"), vec![open.clone()]),
+            (finding("customerKeys", "Allow"), Some(blocked.clone()))
+        );
+        assert_eq!(judged(&with("Allow"), vec![open]), (vec![], None));
+    }
+    assert_eq!(judged(&with("Block"), vec![blocked.clone()]), (vec![], None));
+    assert_eq!(
+        judged(&with("Allow"), vec![blocked]),
+        (finding("customerKeys", "Block"), Some(found(Some(&["NONE"]))))
+    );
+    let newer = found(Some(&["SSE-X"]));
+    let (_, written) = judged(&with("Block"), vec![newer]);
+    assert_eq!(
+        written,
+        Some(found(Some(&["SSE-C", "SSE-X"]))),
+        "what else is blocked stays blocked"
+    );
+}
+
+#[test]
+fn dsse_is_asked_for_like_the_others() {
+    let dsse = KMS.replace("SSE-KMS", "DSSE-KMS").replace(", bucketKey: Enabled", "");
+    assert_eq!(
+        judged(&dsse, vec![rule("aws:kms:dsse", Some(KEY), None)]),
+        (vec![], None)
+    );
+    assert_eq!(
+        judged(&dsse, vec![rule("aws:kms", Some(KEY), Some(true))]),
+        (
+            finding("algorithm", "aws:kms"),
+            Some(rule("aws:kms:dsse", Some(KEY), Some(true)))
+        )
+    );
+}
