@@ -1,32 +1,41 @@
 //! The inventory (`status.targets`): what this policy has claimed, so that a crash forgets nothing. It is written before the
 //! first write to a new target, and it is never dropped to save room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Standing;
 use super::conditions::rung_index;
-use super::verdict::{Verdict, whole};
+use super::verdict::{Verdict, named, whole};
 use crate::api::{
     AIDataProtectionPolicyStatus, BucketTargetStatus, EgressTargetStatus, RoleTargetStatus, TargetState, Targets,
 };
 use crate::domain::finding::Target;
 use crate::domain::plan::{Plan, TargetFacts, TargetPlan};
+use crate::domain::policy::ValidatedPolicy;
 
 /// Bounds of the schema.
 const MAX_BUCKETS: usize = 5000;
 const MAX_ROLES: usize = 200;
 const MAX_EGRESS: usize = 100;
 
-/// The inventory after a look. A target stays for as long as the plan speaks of it, in the spec or not; the plan drops it
-/// once nothing of ours is left on it.
-pub(super) fn next(plan: &Plan, verdict: &Verdict<'_>, standing: Standing, old: Option<&Targets>) -> Targets {
+/// The inventory after a look. A target that has left the spec stays until the plan has neither a finding nor an action for
+/// it: then nothing of ours is left. What the plan does not speak of stays as it is.
+pub(super) fn next(
+    policy: &ValidatedPolicy,
+    plan: &Plan,
+    verdict: &Verdict<'_>,
+    standing: Standing,
+    old: Option<&Targets>,
+) -> Targets {
     let empty = Targets::default();
     let Targets { buckets, roles, egress } = old.unwrap_or(&empty);
     let old_buckets: BTreeMap<&str, &BucketTargetStatus> = buckets.iter().map(|b| (b.name.as_str(), b)).collect();
     let old_roles: BTreeMap<&str, &RoleTargetStatus> = roles.iter().map(|r| (r.name.as_str(), r)).collect();
     let old_egress: BTreeMap<&str, &EgressTargetStatus> = egress.iter().map(|e| (e.name.as_str(), e)).collect();
     let mut next = Targets::default();
-    for (target, merged) in merge(plan.targets()) {
+    let named = named(policy);
+    let merged = merge(plan.targets());
+    for (target, merged) in merged.iter().filter(|(target, m)| m.busy || named.contains(target)) {
         // What could not be seen just now keeps the state it was seen in.
         let unseen = standing == Standing::Fresh && verdict.is_unseen(&target.to_string());
         let state = |before: Option<TargetState>| before.filter(|_| unseen).unwrap_or(merged.state);
@@ -36,8 +45,8 @@ pub(super) fn next(plan: &Plan, verdict: &Verdict<'_>, standing: Standing, old: 
             enforcer,
             rung,
             evidence,
-        } = merged.facts;
-        match &target {
+        } = merged.facts.clone();
+        match target {
             Target::Bucket(name) => {
                 let before = old_buckets.get(name.as_str());
                 next.buckets.push(BucketTargetStatus {
@@ -69,6 +78,17 @@ pub(super) fn next(plan: &Plan, verdict: &Verdict<'_>, standing: Standing, old: 
             }
         }
     }
+    let spoken_of: BTreeSet<String> = merged.keys().map(ToString::to_string).collect();
+    let silent = |kind: &str, name: &str| !spoken_of.contains(&format!("{kind}/{name}"));
+    let kept = buckets.iter().filter(|b| silent("bucket", &b.name));
+    next.buckets.extend(kept.cloned());
+    next.roles
+        .extend(roles.iter().filter(|r| silent("role", &r.name)).cloned());
+    next.egress
+        .extend(egress.iter().filter(|e| silent("egress", &e.name)).cloned());
+    next.buckets.sort_by(|a, b| a.name.cmp(&b.name));
+    next.roles.sort_by(|a, b| a.name.cmp(&b.name));
+    next.egress.sort_by(|a, b| a.name.cmp(&b.name));
     bound(&mut next.buckets, MAX_BUCKETS, |b| {
         old_buckets.contains_key(b.name.as_str())
     });
@@ -102,6 +122,8 @@ fn bound<T>(list: &mut Vec<T>, max: usize, claimed: impl Fn(&T) -> bool) {
 struct Merged {
     state: TargetState,
     facts: TargetFacts,
+    /// There is a finding or something to do.
+    busy: bool,
 }
 
 /// One entry for each target, by name; an egress rule's namespaces become one entry, with the worst state and the weakest
@@ -109,11 +131,17 @@ struct Merged {
 fn merge(plans: &[TargetPlan]) -> BTreeMap<Target, Merged> {
     let mut out: BTreeMap<Target, Merged> = BTreeMap::new();
     for TargetPlan {
-        target, state, facts, ..
+        target,
+        state,
+        findings,
+        actions,
+        facts,
     } in plans
     {
+        let busy = !findings.is_empty() || !actions.is_empty();
         out.entry(whole(target))
             .and_modify(|m| {
+                m.busy |= busy;
                 if badness(*state) > badness(m.state) {
                     m.state = *state;
                 }
@@ -124,6 +152,7 @@ fn merge(plans: &[TargetPlan]) -> BTreeMap<Target, Merged> {
             .or_insert_with(|| Merged {
                 state: *state,
                 facts: facts.clone(),
+                busy,
             });
     }
     out

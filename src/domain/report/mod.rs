@@ -243,7 +243,7 @@ fn observed(
     status.observed_generation = context.generation;
     status.last_handled_reconcile_at = echoed(context);
     status.account = caller.map(account_status).or(status.account);
-    let targets = inventory::next(plan, &verdict, standing, status.targets.as_ref());
+    let targets = inventory::next(policy, plan, &verdict, standing, status.targets.as_ref());
     status.summary = Some(findings::summary(&listed, &targets));
     status.targets = Some(targets);
     status.findings = listed.shown;

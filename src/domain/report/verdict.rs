@@ -252,19 +252,22 @@ fn unjudged(policy: &ValidatedPolicy, targets: &[TargetPlan]) -> BTreeSet<Target
         | TargetState::Missing => t.findings.is_empty(),
     };
     let judged: BTreeSet<Target> = targets.iter().map(|t| whole(&t.target)).collect();
-    let named = policy
-        .buckets
-        .iter()
-        .map(|b| Target::Bucket(b.name.clone()))
-        .chain(policy.roles.iter().map(|r| Target::Role(r.name.clone())))
-        .chain(policy.egress.iter().map(|e| Target::Egress {
-            rule: e.name.clone(),
-            namespace: None,
-        }));
-    named
+    named(policy)
+        .into_iter()
         .filter(|t| !judged.contains(t))
         .chain(targets.iter().filter(|t| silent(t)).map(|t| whole(&t.target)))
         .collect()
+}
+
+/// The targets that the spec names.
+pub(super) fn named(policy: &ValidatedPolicy) -> BTreeSet<Target> {
+    let buckets = policy.buckets.iter().map(|b| Target::Bucket(b.name.clone()));
+    let roles = policy.roles.iter().map(|r| Target::Role(r.name.clone()));
+    let egress = policy.egress.iter().map(|e| Target::Egress {
+        rule: e.name.clone(),
+        namespace: None,
+    });
+    buckets.chain(roles).chain(egress).collect()
 }
 
 /// The target as the inventory keeps it: an egress rule without its namespaces.

@@ -102,55 +102,52 @@ fn no_document_and_no_long_text_reaches_the_object() {
 }
 
 #[test]
-fn the_inventory_keeps_what_is_known_and_forgets_only_what_the_plan_lets_go() {
+fn the_inventory_keeps_what_is_known_and_forgets_only_what_has_nothing_of_ours_left() {
     let policy = enforce();
-    let mut plan = plan_with(&policy, &[]).targets().to_vec();
-    plan[0].facts.region = Some("eu-west-1".to_owned());
-    let orphan = TargetPlan {
-        target: Target::Bucket(BucketName::new("former").unwrap()),
-        state: TargetState::Orphaned,
-        findings: Vec::new(),
-        actions: Vec::new(),
-        facts: TargetFacts::default(),
-    };
-    plan.push(orphan);
     let mut series = Series::new();
-    let mut step = |targets: Vec<TargetPlan>| {
-        let plan = of_targets(&policy, targets, now());
+    let mut step = |targets: &[TargetPlan]| {
+        let plan = of_targets(&policy, targets.to_vec(), now());
         let outcome = Outcome::default();
-        series
-            .step(&Judgement::Observed {
-                policy: &policy,
-                plan: &plan,
-                outcome: &outcome,
-                caller: None,
-            })
-            .status
+        let judgement = Judgement::Observed {
+            policy: &policy,
+            plan: &plan,
+            outcome: &outcome,
+            caller: None,
+        };
+        let Status { targets, summary, .. } = series.step(&judgement).status;
+        let buckets = targets.unwrap().buckets;
+        (buckets, summary.unwrap().buckets.unwrap())
     };
     let bucket = |name: &str, region: Option<&str>, state| BucketTargetStatus {
         name: name.to_owned(),
         region: region.map(str::to_owned),
         state,
     };
-    let kept = [
-        bucket("former", None, TargetState::Orphaned),
-        bucket("fraud-training-data", Some("eu-west-1"), TargetState::Compliant),
-    ];
-    let first = step(plan.clone());
-    assert_eq!(first.targets.unwrap().buckets, kept);
+    let named = bucket("fraud-training-data", Some("eu-west-1"), TargetState::Compliant);
+    let former = bucket("former", None, TargetState::Orphaned);
+    let both = (vec![former, named.clone()], "1/1".to_owned());
+
+    let mut targets = plan_with(&policy, &[]).targets().to_vec();
+    targets[0].facts.region = Some("eu-west-1".to_owned());
+    let target = Target::Bucket(BucketName::new("former").unwrap());
+    let left = Disposition::NeedsHuman(HumanReason::Orphaned);
+    targets.push(TargetPlan {
+        target: target.clone(),
+        state: TargetState::Orphaned,
+        findings: vec![Finding::new(Control::S3Bucket, target, Gating::ReportOnly, left)],
+        actions: Vec::new(),
+        facts: TargetFacts::default(),
+    });
+    assert_eq!(step(&targets), both, "an orphan is not counted");
+    targets[0].facts.region = None;
+    assert_eq!(step(&targets), both, "the region is remembered");
+    assert_eq!(step(&targets[..3]), both, "what the plan does not speak of stays");
+    targets[3].findings.clear();
     assert_eq!(
-        first.summary.unwrap().buckets.as_deref(),
-        Some("1/1"),
-        "an orphan is not counted"
+        step(&targets),
+        (vec![named], "1/1".to_owned()),
+        "nothing of ours is left"
     );
-    plan[0].facts.region = None;
-    assert_eq!(
-        step(plan.clone()).targets.unwrap().buckets,
-        kept,
-        "the region is remembered"
-    );
-    plan.pop();
-    assert_eq!(step(plan).targets.unwrap().buckets, kept[1..]);
 }
 
 #[test]
@@ -285,7 +282,17 @@ fn an_inventory_over_the_bound_keeps_what_is_claimed() {
     };
     let mut series = Series::new();
     let mut roles = |range| {
-        let plan = of_targets(&policy, of(range), now());
+        let mut targets = of(range);
+        for target in &mut targets {
+            let note = Finding::new(
+                Control::IamRole,
+                target.target.clone(),
+                Gating::ReportOnly,
+                Disposition::Note,
+            );
+            target.findings.push(note);
+        }
+        let plan = of_targets(&policy, targets, now());
         let outcome = Outcome::default();
         let status = series
             .step(&Judgement::Observed {
