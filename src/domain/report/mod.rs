@@ -55,6 +55,11 @@ pub enum Judgement<'a> {
         /// Why.
         trouble: &'a AccountTrouble,
     },
+    /// The first look at this generation begins; says so, if the status speaks of another generation or of none.
+    Observing {
+        /// The policy.
+        policy: &'a ValidatedPolicy,
+    },
     /// Nothing could be looked at, for a reason that may pass.
     Unobserved {
         /// The policy.
@@ -150,6 +155,7 @@ pub fn report(judgement: &Judgement<'_>, context: &Context<'_>) -> Report {
                 ),
             },
         },
+        Judgement::Observing { policy } => observing(policy, context),
         Judgement::Unobserved { policy, error } => unobserved(policy, error, context),
         Judgement::Observed {
             policy,
@@ -198,21 +204,42 @@ fn refused(refusal: Refusal, message: &str, parts: &conditions::Parts, context: 
     finish(status, &situation, &[], context)
 }
 
+/// Nothing was looked at yet.
+fn observing(policy: &ValidatedPolicy, context: &Context<'_>) -> Report {
+    let mut status = carried(context);
+    if status.observed_generation == context.generation && condition(&status, READY).is_some() {
+        return unchanged(status);
+    }
+    let situation = Situation::NotYetObserved;
+    status.observed_generation = context.generation;
+    let parts = conditions::promised(policy).all_unknown(situation.reason());
+    status.conditions = conditions::build(
+        &situation,
+        "not observed yet: the first look has begun",
+        &parts,
+        context,
+    );
+    finish(status, &situation, &[], context)
+}
+
+/// Nothing to say.
+fn unchanged(status: AIDataProtectionPolicyStatus) -> Report {
+    Report {
+        status,
+        events: Vec::new(),
+        complete: false,
+        reason: Reason::Unchanged,
+        unproven: false,
+    }
+}
+
 /// Nothing could be looked at, and that may pass.
 fn unobserved(policy: &ValidatedPolicy, error: &CallError, context: &Context<'_>) -> Report {
     let standing = Standing::of(policy, context);
     let what = format!("{} {}", error.operation, wording::class_word(error.class));
     let mut status = carried(context);
     let (situation, message) = match standing {
-        Standing::Fresh => {
-            return Report {
-                status,
-                events: Vec::new(),
-                complete: false,
-                reason: Reason::Unchanged,
-                unproven: false,
-            };
-        }
+        Standing::Fresh => return unchanged(status),
         Standing::Stale => (
             Situation::ObservationFailed {
                 drifted: conditions::Tri::Unknown,

@@ -54,6 +54,24 @@ fn not_yet_observed() {
 }
 
 #[test]
+fn the_first_look_at_a_generation_is_announced_and_only_the_first() {
+    let policy = enforce();
+    let mut series = Series::new();
+    let begun = Judgement::Observing { policy: &policy };
+    let report = series.step(&begun);
+    assert_eq!(
+        said(&report.status)[..2],
+        ["Ready=Unknown Progressing", "Reconciling=True Progressing"]
+    );
+    assert_eq!(report.status.observed_generation, 3);
+    assert!(!series.report(&begun).changed(series.status.as_ref()));
+    series.observe(&policy, &[], &ActionResult::Done);
+    assert!(!series.report(&begun).changed(series.status.as_ref()));
+    series.generation = 4;
+    assert_eq!(said(&series.report(&begun).status)[0], "Ready=Unknown Progressing");
+}
+
+#[test]
 fn enforce_and_every_gating_control_compliant() {
     let report = look(&enforce(), &[], &ActionResult::Done);
     assert_eq!(
