@@ -75,7 +75,7 @@ KUBECONFIG=$D/operator.kubeconfig kubectl config set-credentials aidp --token="$
 KUBECONFIG=$D/operator.kubeconfig kubectl config set-context --current --user=aidp >/dev/null
 KUBECONFIG=$D/operator.kubeconfig kubectl config unset users.admin >/dev/null
 listen=127.0.0.1:$(free_ports 1)
-env -i PATH="$PATH" HOME="$D" KUBECONFIG="$D/operator.kubeconfig" SSL_CERT_FILE="$D/ca.pem" \
+env -i PATH="$PATH" HOME="$D" KUBECONFIG="$D/operator.kubeconfig" AWS_CA_BUNDLE="$D/ca.pem" \
   AWS_ENDPOINT_URL="$AWS_ENDPOINT_URL" AWS_REGION=eu-west-1 AWS_ACCESS_KEY_ID=AKIAOPERATOR00000000 AWS_SECRET_ACCESS_KEY=secret \
   "$AIDP_BIN" run --cluster-id demo --oidc-provider-arn arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/DEMO \
   --network-enforcer kube-router --operator-namespace aidp-system --listen-address "$listen" --log-format text --max-interval 5s \

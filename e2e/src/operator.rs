@@ -202,8 +202,7 @@ pub fn environment(surroundings: &Surroundings, settings: &Settings) -> Vec<(Str
         ),
         ("AWS_REGION".to_owned(), crate::emulator::REGION.into()),
         ("AWS_EC2_METADATA_DISABLED".to_owned(), "true".into()),
-        // The SDK for Rust takes its roots from here; it knows no AWS_CA_BUNDLE.
-        ("SSL_CERT_FILE".to_owned(), ca.into()),
+        ("AWS_CA_BUNDLE".to_owned(), ca.into()),
         ("RUST_BACKTRACE".to_owned(), "1".into()),
     ];
     if settings.credentials {

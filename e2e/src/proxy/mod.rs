@@ -93,7 +93,7 @@ impl Proxy {
         format!("http://{}/_proxy", self.control)
     }
 
-    /// Writes the CA that signed the proxy's certificate as PEM: what `SSL_CERT_FILE` is to name.
+    /// Writes the CA that signed the proxy's certificate as PEM: what `AWS_CA_BUNDLE` is to name.
     ///
     /// # Errors
     /// When the file can't be written.
