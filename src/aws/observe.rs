@@ -186,14 +186,16 @@ fn bucket_reads(policy: &ValidatedPolicy) -> BTreeMap<BucketName, BucketReads> {
         .iter()
         .flat_map(|role| role.read.iter().map(|grant| &grant.bucket))
         .collect();
-    for target in &policy.buckets {
-        let reads = reads_of(target, read_by_roles.contains(&target.name));
+    let has_roles = !policy.roles.is_empty() || !policy.inventory.roles.is_empty();
+    // Directory buckets have another API.
+    for target in policy.buckets.iter().filter(|t| !t.name.is_directory_bucket()) {
+        let reads = reads_of(target, has_roles, read_by_roles.contains(&target.name));
         all.insert(target.name.clone(), reads);
     }
     all
 }
 
-fn reads_of(target: &BucketTarget, read_by_a_role: bool) -> BucketReads {
+fn reads_of(target: &BucketTarget, has_roles: bool, read_by_a_role: bool) -> BucketReads {
     let BucketTarget {
         name: _,
         region_hint: _,
@@ -205,8 +207,8 @@ fn reads_of(target: &BucketTarget, read_by_a_role: bool) -> BucketReads {
     BucketReads {
         // A role that reads the bucket needs its key.
         encryption: encryption.is_some() || read_by_a_role,
-        // Effective permissions of a role, and whether a policy is public, depend on the bucket policy.
-        policy: transport.is_some() || public_access.is_some() || read_by_a_role,
+        // It carries the statements about transport, uploads and roles, and says whether the bucket is public.
+        policy: transport.is_some() || public_access.is_some() || encryption.is_some() || has_roles,
         public_access_block: public_access.is_some(),
         versioning: versioning.is_some(),
     }

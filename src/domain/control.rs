@@ -29,6 +29,8 @@ pub enum Control {
     S3MinimumTlsVersion,
     /// The public access block is on.
     S3PublicAccessBlock,
+    /// No statement of the bucket policy grants public access.
+    S3PublicPolicy,
     /// Versioning is enabled.
     S3Versioning,
     /// The bucket refuses writes by the training roles, whatever IAM says.
@@ -74,13 +76,14 @@ pub struct ControlInfo {
 
 impl Control {
     /// Every control, in the order of the table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::S3Bucket,
         Self::S3DefaultEncryption,
         Self::S3UploadEncryption,
         Self::S3TlsOnly,
         Self::S3MinimumTlsVersion,
         Self::S3PublicAccessBlock,
+        Self::S3PublicPolicy,
         Self::S3Versioning,
         Self::S3RoleWriteDeny,
         Self::IamRole,
@@ -156,6 +159,16 @@ impl Control {
                 prowler: &["s3_bucket_level_public_access_block"],
                 security_hub: &["S3.2", "S3.3", "S3.8"],
                 aws_config: &["S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED"],
+            },
+            Self::S3PublicPolicy => ControlInfo {
+                id: "S3.PublicPolicy",
+                part: Part::Buckets,
+                severity: Severity::High,
+                title: "no statement of the bucket policy grants access to everybody",
+                remediation: "narrow the statement's principal, or condition it on a fixed organisation, account or VPC endpoint",
+                prowler: &["s3_bucket_public_access", "s3_bucket_policy_public_write_access"],
+                security_hub: &["S3.2", "S3.3"],
+                aws_config: &["S3_BUCKET_PUBLIC_READ_PROHIBITED", "S3_BUCKET_PUBLIC_WRITE_PROHIBITED"],
             },
             Self::S3Versioning => ControlInfo {
                 id: "S3.Versioning",

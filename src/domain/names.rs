@@ -92,6 +92,12 @@ impl BucketName {
         )
         .map(Self)
     }
+
+    /// Whether this is a directory bucket (S3 Express One Zone), which has another API and other protections. The suffix is
+    /// reserved for them (AWS "Directory bucket naming rules").
+    pub fn is_directory_bucket(&self) -> bool {
+        self.0.ends_with("--x-s3")
+    }
 }
 
 impl RoleName {

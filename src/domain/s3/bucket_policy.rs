@@ -16,6 +16,7 @@ use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 use super::demand::{Demand, Demands, control, demands, path};
 use super::encryption::DefaultKey;
 use super::merge::{merge, says_the_same};
+use super::public::public_statement;
 use super::sid::Rule;
 use super::unread;
 use super::writable::{self, Obstacle, Operator};
@@ -76,6 +77,7 @@ pub(super) fn plan(
         },
         text,
         current: &current,
+        is_private: target.public_access.is_some(),
     }
     .run(demands)
 }
@@ -103,6 +105,7 @@ struct Planner<'a> {
     operator: Operator<'a>,
     text: Option<&'a str>,
     current: &'a PolicyDocument,
+    is_private: bool,
 }
 
 impl Planner<'_> {
@@ -154,6 +157,7 @@ impl Planner<'_> {
         let stuck = |f: &Finding| matches!(f.disposition, Disposition::NeedsHuman(_));
         let quiet = part.action.is_none() && !part.findings.iter().any(stuck);
         part.findings.extend(self.dead_principal().filter(|_| quiet));
+        part.findings.extend(self.public_statement());
         part
     }
 
@@ -263,6 +267,21 @@ impl Planner<'_> {
             Disposition::NeedsHuman(obstacle.reason),
             have,
             obstacle.message.clone(),
+        )
+    }
+
+    /// Reported only: it is not ours, and the public access block keeps it from taking effect.
+    fn public_statement(&self) -> Option<Finding> {
+        let i = public_statement(self.current).filter(|_| self.is_private)?;
+        Some(
+            Finding::new(
+                Control::S3PublicPolicy,
+                Target::Bucket(self.bucket.clone()),
+                Gating::ReportOnly,
+                Disposition::Note,
+            )
+            .diff(format!("bucketPolicy.Statement[{i}]"), "access for named principals", "access for everybody")
+            .message("only the public access block keeps the statement from taking effect, and while it stands AWS refuses changes of the policy; narrow its principal"),
         )
     }
 

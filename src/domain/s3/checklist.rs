@@ -692,3 +692,31 @@ fn every_message_is_one_sentence_with_a_way_out() {
         );
     }
 }
+
+#[test]
+fn directory_bucket_is_not_applicable_and_nothing_is_written() {
+    let policy = policy_from(
+        &FULL_SPEC.replace(NAME, "fast-data--euw1-az1--x-s3"),
+        PolicySource::default(),
+    );
+    let plan = plan_bucket(&policy, target(&policy), &fresh(), Some(&operator()));
+    assert_eq!((operations(&plan), plan.state), (vec![], TargetState::Unknown));
+    assert_eq!(plan.findings.len(), 6, "one for each control that is asked for");
+    assert!(
+        brief(&plan).iter().all(|b| b.ends_with("Note: NotApplicable")),
+        "{:?}",
+        brief(&plan)
+    );
+}
+
+#[test]
+fn a_public_foreign_statement_is_reported_and_kept() {
+    let open = json!({"Sid": "Web", "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": format!("{ARN}/*")});
+    let seen = with_policy(&document(&json!([open])));
+    let first = plan(&full(), &seen);
+    let note = "S3.PublicPolicy bucketPolicy.Statement[0] Note: access for everybody".to_owned();
+    assert!(brief(&first).contains(&note));
+    let after = apply(&seen, &first);
+    assert_eq!(brief(&plan(&full(), &after)), [note]);
+    assert_eq!(plan(&full(), &after).state, TargetState::Compliant);
+}

@@ -14,6 +14,7 @@ mod key;
 mod leave;
 mod merge;
 mod plan;
+mod public;
 mod settings;
 mod sid;
 mod statement;
@@ -25,6 +26,7 @@ pub use key::KeyRef;
 pub use leave::{plan_orphan, revert_bucket, revert_buckets};
 pub use merge::{Change, Merged, merge};
 pub use plan::{plan_bucket, plan_buckets};
+pub use public::public_statement;
 pub use sid::{Rule, has_our_shape};
 pub use statement::{
     deny_insecure_transport, deny_kms_without_key_id, deny_old_tls, deny_role_writes, deny_sse_c, deny_wrong_kms_key,

@@ -22,6 +22,7 @@ pub fn plan_buckets(policy: &ValidatedPolicy, observed: &Observed) -> Vec<Target
         .buckets
         .iter()
         .map(|target| match observed.buckets.get(&target.name) {
+            _ if target.name.is_directory_bucket() => directory_bucket(policy, target),
             Some(seen) => plan_bucket(policy, target, seen, caller),
             None => unobserved(&target.name),
         })
@@ -55,6 +56,9 @@ pub fn plan_bucket(
     caller: Option<&CallerIdentity>,
 ) -> TargetPlan {
     let name = &target.name;
+    if name.is_directory_bucket() {
+        return directory_bucket(policy, target);
+    }
     let BucketObservation {
         region,
         encryption: seen_encryption,
@@ -110,6 +114,49 @@ pub fn plan_bucket(
         ..TargetFacts::default()
     };
     assemble(name, findings, actions, facts)
+}
+
+/// S3 Express has none of these controls, or has them by another API: nothing is claimed about such a bucket.
+fn directory_bucket(policy: &ValidatedPolicy, target: &BucketTarget) -> TargetPlan {
+    let BucketTarget {
+        name,
+        region_hint: _,
+        encryption,
+        transport,
+        public_access,
+        versioning,
+    } = target;
+    let roles = (!policy.roles.is_empty()).then_some(Gating::Gating);
+    let asked = [
+        (
+            Control::S3DefaultEncryption,
+            "encryption",
+            encryption.as_ref().map(|c| c.gating),
+        ),
+        (Control::S3TlsOnly, "bucketPolicy", transport.as_ref().map(|c| c.gating)),
+        (
+            Control::S3MinimumTlsVersion,
+            "bucketPolicy",
+            transport.as_ref().map(|c| c.gating),
+        ),
+        (Control::S3RoleWriteDeny, "bucketPolicy", roles),
+        (
+            Control::S3PublicAccessBlock,
+            "publicAccessBlock",
+            public_access.as_ref().map(|c| c.gating),
+        ),
+        (
+            Control::S3Versioning,
+            "versioning.status",
+            versioning.as_ref().map(|c| c.gating),
+        ),
+    ];
+    let reason = "this is a directory bucket (S3 Express One Zone), whose protections are others";
+    let findings = asked
+        .into_iter()
+        .filter_map(|(control, path, gating)| Some(unread::not_applicable(control, name, gating?, path, reason)))
+        .collect();
+    assemble(name, findings, Vec::new(), TargetFacts::default())
 }
 
 fn unobserved(name: &BucketName) -> TargetPlan {

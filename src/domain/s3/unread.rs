@@ -35,18 +35,28 @@ pub(super) fn failed(control: Control, bucket: &BucketName, gating: Gating, path
             format!("{} failed and is tried again: {}", error.operation, error.message),
         ),
         ErrorClass::Unsupported => {
-            let mut finding = finding(
-                Disposition::Note,
-                NOT_APPLICABLE,
-                format!(
-                    "the server has no {}; nothing is claimed about it, set the control to Ignore to silence this",
-                    error.operation
-                ),
-            );
-            finding.severity = Severity::Low;
-            finding
+            let reason = format!("the server has no {}", error.operation);
+            not_applicable(control, bucket, gating, path, &reason)
         }
     }
+}
+
+/// The finding for a control that the server, or this kind of bucket, does not have: no error, and no claim.
+pub(super) fn not_applicable(
+    control: Control,
+    bucket: &BucketName,
+    gating: Gating,
+    path: &str,
+    reason: &str,
+) -> Finding {
+    let target = Target::Bucket(bucket.clone());
+    let mut finding = Finding::new(control, target, gating, Disposition::Note)
+        .diff(path, "readable", NOT_APPLICABLE)
+        .message(format!(
+            "{reason}; nothing is claimed about it, set the control to Ignore to silence this"
+        ));
+    finding.severity = Severity::Low;
+    finding
 }
 
 /// The finding for a control that is asked for and was not read this time.
