@@ -137,27 +137,35 @@ impl AccountSession {
 }
 
 /// Documents of policy versions. A version never changes, so they are kept for as long as there is room.
-pub(super) struct PolicyVersions(Mutex<HashMap<(String, String), String>>);
+pub(super) struct PolicyVersions(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    by_version: HashMap<(String, String), String>,
+    bytes: usize,
+}
 
 impl PolicyVersions {
-    /// At most 6 KB each.
-    const CAPACITY: usize = 512;
+    /// Room for all of them, bytes. AWS's own policies are up to 100 KB long (ReadOnlyAccess), a customer's up to 6 KB.
+    const CAPACITY: usize = 4 << 20;
 
     pub fn new() -> Self {
-        Self(Mutex::new(HashMap::new()))
+        Self(Mutex::default())
     }
 
     fn get(&self, arn: &str, version: &str) -> Option<String> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(&(arn.to_owned(), version.to_owned())).cloned()
+        kept.by_version.get(&(arn.to_owned(), version.to_owned())).cloned()
     }
 
     fn put(&self, arn: &str, version: &str, document: &str) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= Self::CAPACITY {
-            kept.clear();
+        if kept.bytes + document.len() > Self::CAPACITY {
+            *kept = Kept::default();
         }
-        kept.insert((arn.to_owned(), version.to_owned()), document.to_owned());
+        kept.bytes += document.len();
+        kept.by_version
+            .insert((arn.to_owned(), version.to_owned()), document.to_owned());
     }
 }
 
