@@ -187,11 +187,12 @@ fn bucket_reads(policy: &ValidatedPolicy) -> BTreeMap<BucketName, BucketReads> {
         .flat_map(|role| role.read.iter().map(|grant| &grant.bucket))
         .collect();
     let has_roles = !policy.roles.is_empty() || !policy.inventory.roles.is_empty();
-    // Directory buckets have another API.
-    for target in policy.buckets.iter().filter(|t| !t.name.is_directory_bucket()) {
+    for target in &policy.buckets {
         let reads = reads_of(target, has_roles, read_by_roles.contains(&target.name));
         all.insert(target.name.clone(), reads);
     }
+    // Directory buckets have another API: the SDK would open a session with S3 Express first.
+    all.retain(|name, _| !name.is_directory_bucket());
     all
 }
 
