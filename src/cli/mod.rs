@@ -2,6 +2,7 @@
 
 mod can_i;
 mod crd;
+mod egress;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ struct Cli {
 enum Command {
     CanI(Box<can_i::CanI>),
     Crd(crd::Crd),
+    Egress(egress::Egress),
 }
 
 /// Runs the program with these arguments, the first of which is its name. Output goes to standard output, problems to
@@ -29,6 +31,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command }) => match command {
             Command::CanI(command) => command.run(),
             Command::Crd(command) => command.run(),
+            Command::Egress(command) => command.run(),
         },
         Err(problem) => {
             // Nothing better can be done when even the message can't be written.

@@ -109,7 +109,7 @@ impl AdminPolicy {
         })?;
         let (tier, priority) = tier_and_priority(kind, &metadata.name, &spec)?;
         let subject = read_subject(spec.subject)?;
-        let mut unknown = Vec::new();
+        let mut unknown = unknown_fields(object);
         let mut rules = Vec::with_capacity(spec.egress.len());
         for (index, rule) in spec.egress.iter().enumerate() {
             rules.extend(read_rule(kind, index, rule, &mut unknown)?);
@@ -231,6 +231,29 @@ struct Destination {
 struct DestinationPort {
     number: Option<i32>,
     range: Option<Range>,
+}
+
+/// Fields of the spec and its egress rules that are not in the API as known here.
+fn unknown_fields(object: &Value) -> Vec<PolicyError> {
+    let odd = |at: String, value: Option<&Value>, known: &[&str]| -> Vec<PolicyError> {
+        let keys = value.and_then(Value::as_object).into_iter().flat_map(|o| o.keys());
+        let unknown = keys.filter(|k| !known.contains(&k.as_str()));
+        unknown
+            .map(|k| PolicyError::new(format!("{at}.{k}"), "an unknown field"))
+            .collect()
+    };
+    let spec = object.get("spec");
+    let mut out = odd(
+        "spec".to_owned(),
+        spec,
+        &["tier", "priority", "subject", "ingress", "egress"],
+    );
+    let rules = spec.and_then(|s| s.get("egress")).and_then(Value::as_array);
+    for (i, rule) in rules.into_iter().flatten().enumerate() {
+        let known = ["name", "action", "to", "ports", "protocols"];
+        out.extend(odd(format!("spec.egress[{i}]"), Some(rule), &known));
+    }
+    out
 }
 
 fn tier_and_priority(kind: AdminKind, name: &str, spec: &Spec) -> Result<(Tier, i32), PolicyError> {

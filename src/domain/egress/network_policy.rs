@@ -49,11 +49,21 @@ impl EgressPolicy {
         } else {
             types.iter().any(|t| t == "Egress")
         };
+        let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
+        for (index, rule) in spec.ingress.iter().flatten().enumerate() {
+            // Of no interest here, but a policy that the API server refuses is no policy.
+            let at = format!("spec.ingress[{index}]");
+            peers(
+                &format!("{at}.from"),
+                namespace,
+                rule.from.as_deref().unwrap_or_default(),
+            )?;
+            ports(&at, rule.ports.as_deref().unwrap_or_default())?;
+        }
         let mut egress = Vec::with_capacity(rules.len());
         for (index, rule) in rules.iter().enumerate() {
             let at = format!("spec.egress[{index}]");
-            let namespace = policy.metadata.namespace.as_deref().unwrap_or("default");
-            let mut peers = peers(&at, namespace, rule.to.as_deref().unwrap_or_default())?;
+            let mut peers = peers(&format!("{at}.to"), namespace, rule.to.as_deref().unwrap_or_default())?;
             let ports = ports(&at, rule.ports.as_deref().unwrap_or_default())?;
             if !ports.named().is_empty() && !peers.others.contains(&Peer::Any) && !peers.addresses.is_empty() {
                 // Enforcers resolve the name on the pods that have an address in the block.
@@ -95,7 +105,7 @@ fn peers(at: &str, namespace: &str, list: &[NetworkPolicyPeer]) -> Result<Peers,
     let mut out = Peers::default();
     let mut blocks = Vec::new();
     for (i, peer) in list.iter().enumerate() {
-        let at = format!("{at}.to[{i}]");
+        let at = format!("{at}[{i}]");
         let NetworkPolicyPeer {
             ip_block,
             namespace_selector,
@@ -363,6 +373,18 @@ mod tests {
         assert_eq!(
             port(json!({"port": "80"})),
             "spec.egress[0].ports[0].port: \"80\" is no port: a number (unquoted), or a name of at most 15 of a-z, 0-9, -"
+        );
+        assert_eq!(
+            read(&json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["::/0"]}}]}]}))
+                .unwrap_err()
+                .to_string(),
+            "spec.ingress[0].from[0].ipBlock.except[0]: ::/0 must lie within 10.0.0.0/8 and be smaller"
+        );
+        assert_eq!(
+            read(&json!({"podSelector": {"matchLabels": {"app@b": "x"}}}))
+                .unwrap_err()
+                .to_string(),
+            "spec.podSelector: \"app@b\" is not a label key"
         );
         assert_eq!(
             read(&json!({"podSelector": {}, "policyTypes": ["egress"]}))

@@ -17,6 +17,12 @@ pub type Labels = BTreeMap<String, String>;
 /// Why a selector is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
+    /// Not a qualified name (`prefix/name`).
+    #[error("{key:?} is not a label key")]
+    Key {
+        /// What stands there.
+        key: String,
+    },
     /// Not one of `In`, `NotIn`, `Exists`, `DoesNotExist`.
     #[error("matchExpressions[{index}].operator: {operator:?} is not one of In, NotIn, Exists, DoesNotExist")]
     Operator {
@@ -136,6 +142,18 @@ impl Selector {
     /// [`SelectorError`] where the API server would refuse it too.
     pub fn parse(selector: &LabelSelector) -> Result<Self, SelectorError> {
         let mut out = Self::default();
+        let expression_keys = selector.match_expressions.iter().flatten().map(|e| &e.key);
+        let mut keys = selector
+            .match_labels
+            .iter()
+            .flatten()
+            .map(|(k, _)| k)
+            .chain(expression_keys);
+        if let Some(odd) = keys.find(|k| !is_label_key(k)) {
+            return Err(SelectorError::Key {
+                key: odd.chars().take(64).collect(),
+            });
+        }
         for (key, value) in selector.match_labels.iter().flatten() {
             out.require(key, false, Values::Only(BTreeSet::from([value.clone()])));
         }
@@ -216,6 +234,21 @@ impl Selector {
             _ => None,
         }
     }
+}
+
+/// A qualified name: an optional DNS subdomain and a slash, then at most 63 of letters, digits, `-`, `_`, `.`.
+fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(p, n)| (Some(p), n));
+    let ends = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+    };
+    let prefixed = prefix.is_none_or(|p| {
+        let plain = p
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'));
+        p.len() <= 253 && ends(p) && plain
+    });
+    prefixed && name.len() <= 63 && ends(name) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 /// `app=train, tier in (a, b), !debug`; empty for "everything".

@@ -181,3 +181,18 @@ fn a_policy_without_egress_rules_applies_to_nobody() {
     .unwrap();
     assert!(!policy.applies(&Labels::new(), &Labels::new()));
 }
+
+#[test]
+fn a_misspelt_field_is_noted() {
+    let policy = read(
+        AdminKind::AdminNetworkPolicy,
+        &json!({"priority": 1, "subject": {"namespaces": {}}, "egres": [],
+            "egress": [{"action": "Deny", "to": everywhere(), "port": []}]}),
+    )
+    .unwrap();
+    let notes: Vec<_> = policy.unknown.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notes,
+        ["spec.egres: an unknown field", "spec.egress[0].port: an unknown field"]
+    );
+}

@@ -1,0 +1,463 @@
+//! Reads manifests (YAML or JSON, several documents a file) into what the analysis needs: namespaces, workloads, policies.
+//!
+//! Kinds that say nothing about egress are ignored. What the API server would refuse in the kinds that are read is an error
+//! with its field: a policy that is silently skipped or half understood would make the answer wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_yaml::Value;
+
+use super::admin::{AdminKind, AdminPolicy};
+use super::network_policy::EgressPolicy;
+use super::selector::Labels;
+
+/// The most lists within lists.
+const MAX_LIST_DEPTH: usize = 8;
+/// The most problems that are kept.
+const MAX_PROBLEMS: usize = 50;
+
+/// What is wrong with an input, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Problem {
+    /// File as named by the caller.
+    pub file: String,
+    /// Document in the file, from 1; None if the file as a whole can't be read.
+    pub document: Option<usize>,
+    /// The object in the document, as far as it is known: `NetworkPolicy ml/web`, `items[3]`.
+    pub object: Option<String>,
+    /// Field, e.g. `spec.egress[0].ports[0].port`; empty if it is about the whole.
+    pub field: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// `web.yaml, document 2, NetworkPolicy ml/web: spec.egress[0].ports[0].port: 70000 is not a port (1 to 65535)`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(document) = self.document {
+            write!(f, ", document {document}")?;
+        }
+        if let Some(object) = &self.object {
+            write!(f, ", {object}")?;
+        }
+        if !self.field.is_empty() && self.field != "." {
+            write!(f, ": {}", self.field)?;
+        }
+        write!(f, ": {}", self.problem)
+    }
+}
+
+/// A workload: something that has pods.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WorkloadName {
+    /// Namespace.
+    pub namespace: String,
+    /// Kind, e.g. `Deployment`.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+}
+
+/// What selects the pods of a workload. Pods that one owner has given different labels stand side by side.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodShape {
+    /// Labels of the pod.
+    pub labels: Labels,
+    /// It shares its node's network.
+    pub host_network: bool,
+}
+
+/// Everything read.
+#[derive(Clone, Debug, Default)]
+pub struct Manifests {
+    /// Labels of the namespaces that are given as manifests.
+    pub namespaces: BTreeMap<String, Labels>,
+    /// Workloads with their pods, owners only.
+    pub workloads: BTreeMap<WorkloadName, BTreeSet<PodShape>>,
+    /// NetworkPolicies.
+    pub network_policies: Vec<EgressPolicy>,
+    /// Cluster-wide policies.
+    pub admin_policies: Vec<AdminPolicy>,
+    /// What does not make the input bad and should still be known.
+    pub warnings: Vec<String>,
+    /// What makes the input bad, at most [`MAX_PROBLEMS`].
+    pub problems: Vec<Problem>,
+    /// Number of Kubernetes objects seen, of whatever kind.
+    pub objects: usize,
+    owned: BTreeMap<WorkloadName, WorkloadName>,
+    seen: BTreeMap<(String, WorkloadName), Value>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    #[serde(rename = "apiVersion")]
+    api_version: Option<String>,
+    kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: Option<String>,
+    generate_name: Option<String>,
+    namespace: Option<String>,
+    labels: Option<Labels>,
+    owner_references: Option<Vec<OwnerReference>>,
+}
+
+#[derive(Deserialize)]
+struct OwnerReference {
+    kind: String,
+    name: String,
+    controller: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PodSpec {
+    host_network: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Template {
+    metadata: Option<TemplateMetadata>,
+    spec: Option<PodSpec>,
+}
+
+#[derive(Deserialize)]
+struct TemplateMetadata {
+    labels: Option<Labels>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    #[serde(default)]
+    metadata: Option<Metadata>,
+}
+
+#[derive(Deserialize)]
+struct PodObject {
+    spec: PodSpec,
+}
+
+#[derive(Deserialize)]
+struct Templated {
+    spec: TemplatedSpec,
+}
+
+#[derive(Deserialize)]
+struct TemplatedSpec {
+    template: Template,
+}
+
+#[derive(Deserialize)]
+struct CronJob {
+    spec: CronJobSpec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CronJobSpec {
+    job_template: Templated,
+}
+
+/// Where an object comes from.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    file: &'a str,
+    document: usize,
+    item: Option<usize>,
+}
+
+impl Manifests {
+    /// Reads one file's text; `file` is its name in messages. Call [`Self::finish`] after the last one.
+    pub fn read(&mut self, file: &str, text: &str) {
+        if text.trim_start().starts_with(['{', '[']) && self.read_json(file, text) {
+            return;
+        }
+        for (i, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
+            let at = At {
+                file,
+                document: i + 1,
+                item: None,
+            };
+            let value = Value::deserialize(document).map_err(|e| e.to_string());
+            match value.and_then(|mut v| v.apply_merge().map(|()| v).map_err(|e| e.to_string())) {
+                Ok(value) => self.document(at, value, 0),
+                Err(problem) => {
+                    self.problem(at, None, "", problem);
+                    // After a syntax error there is no telling where the next document starts.
+                    return;
+                }
+            }
+        }
+    }
+
+    /// JSON may hold tabs, which YAML refuses. False: not JSON.
+    fn read_json(&mut self, file: &str, text: &str) -> bool {
+        let documents: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text).into_iter().collect();
+        let Ok(documents) = documents else {
+            return false;
+        };
+        for (i, value) in documents.into_iter().enumerate() {
+            let at = At {
+                file,
+                document: i + 1,
+                item: None,
+            };
+            self.document(at, value, 0);
+        }
+        true
+    }
+
+    /// Sorts out what can only be said when all files are read: what has an owner is that owner's. If the owner is given
+    /// itself, it says what its pods look like; else its pods do.
+    pub fn finish(&mut self) {
+        let given: BTreeSet<WorkloadName> = self.workloads.keys().cloned().collect();
+        for (owned, owner) in std::mem::take(&mut self.owned) {
+            let known = given.contains(&owner);
+            if !known && owned.kind != "Pod" {
+                continue;
+            }
+            let shapes = self.workloads.remove(&owned).unwrap_or_default();
+            if !known {
+                self.workloads.entry(owner).or_default().extend(shapes);
+            }
+        }
+        self.seen.clear();
+    }
+
+    fn problem(&mut self, at: At<'_>, object: Option<String>, field: impl Into<String>, problem: impl Into<String>) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(Problem {
+                file: at.file.to_owned(),
+                document: Some(at.document),
+                object: object.or_else(|| at.item.map(|i| format!("items[{i}]"))),
+                field: field.into(),
+                problem: problem.into(),
+            });
+        }
+    }
+
+    fn document(&mut self, at: At<'_>, value: Value, depth: usize) {
+        if value.is_null() {
+            return;
+        }
+        let head = match typed::<Head>(&value) {
+            Ok(head) if value.is_mapping() => head,
+            Ok(_) => return self.problem(at, None, "", "not a Kubernetes object: expected a mapping"),
+            Err((field, problem)) => return self.problem(at, None, field, problem),
+        };
+        match (head.api_version, head.kind) {
+            (None, None) => {
+                let place = at.item.map(|i| format!(", items[{i}]")).unwrap_or_default();
+                let (file, document) = (at.file, at.document);
+                self.warnings.push(format!(
+                    "{file}, document {document}{place}: skipped, no Kubernetes object (no apiVersion, no kind)"
+                ));
+            }
+            (None, Some(_)) => self.problem(at, None, "apiVersion", "missing"),
+            (Some(_), None) => self.problem(at, None, "kind", "missing"),
+            (Some(api_version), Some(kind)) => match kind.strip_suffix("List") {
+                Some(item_kind) => self.list(at, value, &api_version, item_kind, depth),
+                None => self.object(at, &value, &api_version, &kind),
+            },
+        }
+    }
+
+    fn list(&mut self, at: At<'_>, value: Value, api_version: &str, item_kind: &str, depth: usize) {
+        let Value::Mapping(mut list) = value else {
+            return;
+        };
+        let items = match list.remove("items") {
+            None | Some(Value::Null) => return,
+            Some(Value::Sequence(items)) => items,
+            Some(_) => return self.problem(at, None, "items", "expected a list"),
+        };
+        if depth >= MAX_LIST_DEPTH {
+            return self.problem(at, None, "items", "lists are nested too deeply");
+        }
+        for (i, mut item) in items.into_iter().enumerate() {
+            if let (Value::Mapping(fields), false) = (&mut item, item_kind.is_empty()) {
+                // A typed list need not repeat the type in its items.
+                for (key, default) in [("apiVersion", api_version), ("kind", item_kind)] {
+                    if !fields.contains_key(key) {
+                        fields.insert(key.into(), default.into());
+                    }
+                }
+            }
+            self.document(At { item: Some(i), ..at }, item, depth + 1);
+        }
+    }
+
+    fn object(&mut self, at: At<'_>, value: &Value, api_version: &str, kind: &str) {
+        self.objects += 1;
+        let group = api_version.split_once('/').map_or("", |(group, _)| group);
+        let subject = match (group, kind) {
+            ("", "Namespace" | "Pod" | "ReplicationController")
+            | ("apps" | "extensions", "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet")
+            | ("batch", "Job" | "CronJob")
+            | ("networking.k8s.io", "NetworkPolicy") => true,
+            _ => AdminKind::of(api_version, kind).is_some(),
+        };
+        if !subject {
+            if is_other_policy(group, kind) {
+                let (file, document) = (at.file, at.document);
+                let problem = format!("{file}, document {document}: {kind} ({api_version}) is not analysed");
+                self.warnings.push(problem);
+            }
+            return;
+        }
+        let (name, metadata) = match named(value, kind) {
+            Ok(named) => named,
+            Err((field, problem)) => return self.problem(at, Some(kind.to_owned()), field, problem),
+        };
+        let what = if name.namespace.is_empty() {
+            format!("{kind} {}", name.name)
+        } else {
+            format!("{kind} {}/{}", name.namespace, name.name)
+        };
+        // The same object twice is nothing new; two of one name can't both be meant.
+        match self.seen.get(&(group.to_owned(), name.clone())) {
+            Some(same) if same == value => return,
+            Some(_) => {
+                return self.problem(at, Some(what), "metadata.name", "defined before, with other content");
+            }
+            None => drop(self.seen.insert((group.to_owned(), name.clone()), value.clone())),
+        }
+        let added = match kind {
+            "Namespace" => {
+                self.namespaces.insert(name.name, metadata.labels.unwrap_or_default());
+                Ok(())
+            }
+            "Pod" => typed::<PodObject>(value).map(|p| {
+                let labels = metadata.labels.clone();
+                self.workload(name, &metadata, labels, Some(&p.spec));
+            }),
+            "CronJob" => typed::<CronJob>(value).map(|c| self.templated(name, &metadata, c.spec.job_template.spec)),
+            "NetworkPolicy" => self.network_policy(value),
+            _ => match AdminKind::of(api_version, kind) {
+                Some(kind) => self.admin_policy(kind, value),
+                None => typed::<Templated>(value).map(|t| self.templated(name, &metadata, t.spec)),
+            },
+        };
+        if let Err((field, problem)) = added {
+            self.problem(at, Some(what), field, problem);
+        }
+    }
+
+    fn workload(&mut self, name: WorkloadName, metadata: &Metadata, labels: Option<Labels>, spec: Option<&PodSpec>) {
+        if let Some(owner) = controller(&name, metadata) {
+            self.owned.insert(name.clone(), owner);
+        }
+        let shape = PodShape {
+            labels: labels.unwrap_or_default(),
+            host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
+        };
+        self.workloads.insert(name, BTreeSet::from([shape]));
+    }
+
+    fn templated(&mut self, name: WorkloadName, metadata: &Metadata, spec: TemplatedSpec) {
+        let TemplatedSpec { template } = spec;
+        let labels = template.metadata.and_then(|m| m.labels);
+        self.workload(name, metadata, labels, template.spec.as_ref());
+    }
+
+    fn network_policy(&mut self, value: &Value) -> Result<(), (String, String)> {
+        let policy: NetworkPolicy = typed(value)?;
+        if let Some(field) = unknown_field(value, &policy) {
+            return Err((field, "an unknown field".to_owned()));
+        }
+        self.network_policies
+            .push(EgressPolicy::read(&policy).map_err(|e| (e.path, e.problem))?);
+        Ok(())
+    }
+
+    fn admin_policy(&mut self, kind: AdminKind, value: &Value) -> Result<(), (String, String)> {
+        let object = serde_json::to_value(value).map_err(|e| (String::new(), e.to_string()))?;
+        let policy = AdminPolicy::read(kind, &object).map_err(|e| (e.path, e.problem))?;
+        let notes = policy.unknown.iter().map(|e| format!("{kind} {}: {e}", policy.name));
+        self.warnings.extend(notes);
+        self.admin_policies.push(policy);
+        Ok(())
+    }
+}
+
+/// Name and metadata of an object; the namespace is empty for what has none.
+fn named(value: &Value, kind: &str) -> Result<(WorkloadName, Metadata), (String, String)> {
+    let metadata = typed::<Named>(value)?
+        .metadata
+        .ok_or_else(|| ("metadata".to_owned(), "missing".to_owned()))?;
+    let name = metadata
+        .name
+        .clone()
+        .or_else(|| metadata.generate_name.clone())
+        .filter(|n| !n.is_empty());
+    let name = name.ok_or_else(|| ("metadata.name".to_owned(), "missing".to_owned()))?;
+    let cluster_wide = kind == "Namespace" || (kind != "NetworkPolicy" && kind.ends_with("NetworkPolicy"));
+    let namespace = metadata.namespace.clone().filter(|n| !n.is_empty());
+    let namespace = if cluster_wide {
+        String::new()
+    } else {
+        namespace.unwrap_or_else(|| "default".to_owned())
+    };
+    let name = WorkloadName {
+        namespace,
+        kind: kind.to_owned(),
+        name,
+    };
+    Ok((name, metadata))
+}
+
+/// The controlling owner. A static pod's owner is its node, which is no workload.
+fn controller(name: &WorkloadName, metadata: &Metadata) -> Option<WorkloadName> {
+    let owners = metadata.owner_references.as_deref().unwrap_or_default();
+    let owner = owners.iter().find(|o| o.controller == Some(true) && o.kind != "Node")?;
+    Some(WorkloadName {
+        namespace: name.namespace.clone(),
+        kind: owner.kind.clone(),
+        name: owner.name.clone(),
+    })
+}
+
+/// Policies of others that decide about egress too.
+fn is_other_policy(group: &str, kind: &str) -> bool {
+    kind == "EgressFirewall" || (kind.ends_with("NetworkPolicy") && !group.is_empty())
+}
+
+fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, (String, String)> {
+    serde_path_to_error::deserialize(value).map_err(|e| (e.path().to_string(), e.inner().to_string()))
+}
+
+/// The first field of the spec that the type does not know; a strict `kubectl apply` refuses it too.
+fn unknown_field(value: &Value, policy: &NetworkPolicy) -> Option<String> {
+    let given = serde_json::to_value(value.get("spec")?).ok()?;
+    let known = serde_json::to_value(&policy.spec).ok()?;
+    lost("spec", &given, &known)
+}
+
+fn lost(path: &str, given: &serde_json::Value, known: &serde_json::Value) -> Option<String> {
+    use serde_json::Value::{Array, Null, Object};
+    match (given, known) {
+        (Object(given), Object(known)) => given.iter().find_map(|(key, value)| match (value, known.get(key)) {
+            (Null, None) => None,
+            (_, None) => Some(format!("{path}.{key}")),
+            (value, Some(kept)) => lost(&format!("{path}.{key}"), value, kept),
+        }),
+        (Array(given), Array(known)) => {
+            let pairs = given.iter().zip(known).enumerate();
+            pairs
+                .into_iter()
+                .find_map(|(i, (g, k))| lost(&format!("{path}[{i}]"), g, k))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! The answer of the offline analysis: what each workload can reach outside the cluster, or how far that exceeds a policy.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use serde::Serialize;
+
+use super::address::AddressSet;
+use super::excess::{Desired, Excess};
+use super::flows::Flows;
+use super::manifest::{Manifests, PodShape, WorkloadName};
+use super::network_policy::EgressPolicy;
+use super::port::{Ports, Protocol};
+use super::rule::{Peer, PolicyError};
+use super::selector::{Labels, NAMESPACE_NAME, Selector};
+use super::union::{Effective, Isolation, Pod, Source, Union};
+
+/// A workload and what it can reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkloadReport {
+    /// Namespace.
+    pub namespace: String,
+    /// Kind.
+    pub kind: String,
+    /// Name.
+    pub name: String,
+    /// NetworkPolicies isolate all of its pods for egress.
+    pub isolated: bool,
+    /// Addresses outside; blocks of one protocol never overlap.
+    pub egress: Vec<Reachable>,
+    /// With a policy to compare with: destinations inside the cluster beyond it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<ReachablePeer>,
+}
+
+/// A block of addresses and its ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reachable {
+    /// Addresses, IPv4 or IPv6.
+    pub cidr: IpNet,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// First and last port of each range, ascending.
+    pub ports: Vec<(u16, u16)>,
+    /// The policies that let it out, e.g. `NetworkPolicy/ml/web`; empty if none forbids it.
+    pub policies: BTreeSet<String>,
+}
+
+/// A destination that is not given by address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ReachablePeer {
+    /// E.g. `pods app=db in ml`.
+    pub to: String,
+    /// E.g. `TCP/5432`.
+    pub ports: String,
+    /// The policies that let it out.
+    pub policies: BTreeSet<String>,
+}
+
+/// One rule of a policy to compare with.
+#[derive(Clone, Debug)]
+pub struct WantedRule {
+    /// Namespaces.
+    pub namespaces: Selector,
+    /// Pods.
+    pub pods: Selector,
+    /// What is wanted for them; its own selector and namespace do not matter.
+    pub policy: NetworkPolicy,
+}
+
+/// The analysis of a set of manifests.
+pub struct Analysis<'a> {
+    manifests: &'a Manifests,
+    union: Union,
+    /// Things that keep the answer from being certain.
+    pub doubts: BTreeSet<String>,
+}
+
+impl<'a> Analysis<'a> {
+    /// Prepares the analysis. `assumed` are NetworkPolicies that count as present besides those in the manifests.
+    pub fn new(manifests: &'a Manifests, assumed: Vec<EgressPolicy>) -> Self {
+        let mut union = Union::new(AddressSet::all());
+        for policy in manifests.network_policies.iter().cloned().chain(assumed) {
+            union.add(policy);
+        }
+        for policy in &manifests.admin_policies {
+            union.add_admin(policy.clone());
+        }
+        Self {
+            manifests,
+            union,
+            doubts: BTreeSet::new(),
+        }
+    }
+
+    /// What every workload can reach outside the cluster, by namespace, kind and name.
+    pub fn reachable(&mut self) -> Vec<WorkloadReport> {
+        let manifests = self.manifests;
+        let each = manifests.workloads.iter().map(|(name, shapes)| {
+            let all: Vec<Effective> = shapes.iter().map(|s| self.effective(name, s)).collect();
+            let grants = all
+                .iter()
+                .flat_map(|e| &e.grants)
+                .map(|g| (&g.source, &g.flows))
+                .collect::<Vec<_>>();
+            report(name, &all, outside(&grants), BTreeSet::new())
+        });
+        each.collect()
+    }
+
+    /// How far workloads that a rule selects exceed it; those that don't are left out, as are those that no rule selects.
+    ///
+    /// # Errors
+    /// A wanted policy can't be read.
+    pub fn exceeding(&mut self, rules: &[WantedRule]) -> Result<Vec<WorkloadReport>, PolicyError> {
+        let manifests = self.manifests;
+        let mut out = Vec::new();
+        for (name, shapes) in &manifests.workloads {
+            let mut all = Vec::new();
+            let mut excess: Vec<Excess> = Vec::new();
+            for shape in shapes {
+                let namespace = self.namespace_labels(&name.namespace);
+                let selecting = rules
+                    .iter()
+                    .filter(|r| r.namespaces.matches(&namespace) && r.pods.matches(&shape.labels));
+                let wanted: Vec<&NetworkPolicy> = selecting.map(|r| &r.policy).collect();
+                if wanted.is_empty() {
+                    continue;
+                }
+                let effective = self.effective(name, shape);
+                excess.extend(self.union.excess(&effective, &Desired::of(wanted)?));
+                all.push(effective);
+            }
+            let flows = excess.iter().map(|e| (&e.source, &e.flows)).collect::<Vec<_>>();
+            let peers = excess
+                .iter()
+                .flat_map(|e| e.peers.iter().map(|(to, ports)| peer(&e.source, to, ports)));
+            let found = report(name, &all, outside(&flows), peers.collect());
+            if !excess.is_empty() {
+                out.push(found);
+            }
+        }
+        Ok(out)
+    }
+
+    fn namespace_labels(&self, namespace: &str) -> Labels {
+        // A namespace that is not among the manifests has at least its name.
+        let mut labels = self.manifests.namespaces.get(namespace).cloned().unwrap_or_default();
+        labels.insert(NAMESPACE_NAME.to_owned(), namespace.to_owned());
+        labels
+    }
+
+    fn effective(&mut self, name: &WorkloadName, shape: &PodShape) -> Effective {
+        let effective = self.union.effective(&Pod {
+            namespace: &name.namespace,
+            namespace_labels: &self.namespace_labels(&name.namespace),
+            labels: &shape.labels,
+            host_network: shape.host_network,
+        });
+        self.doubts.extend(effective.doubts.iter().cloned());
+        effective
+    }
+}
+
+fn report(
+    name: &WorkloadName,
+    all: &[Effective],
+    egress: Vec<Reachable>,
+    peers: BTreeSet<ReachablePeer>,
+) -> WorkloadReport {
+    let WorkloadName { namespace, kind, name } = name.clone();
+    WorkloadReport {
+        namespace,
+        kind,
+        name,
+        isolated: all.iter().all(|e| e.isolation == Isolation::Isolated),
+        egress,
+        peers: peers.into_iter().collect(),
+    }
+}
+
+fn peer(source: &Source, to: &Peer, ports: &Ports) -> ReachablePeer {
+    ReachablePeer {
+        to: to.to_string(),
+        ports: ports.to_string(),
+        policies: policy_of(source).into_iter().collect(),
+    }
+}
+
+fn policy_of(source: &Source) -> Option<String> {
+    match source {
+        Source::Rule { policy, .. } => Some(policy.to_string()),
+        Source::Default | Source::HostNetwork => None,
+    }
+}
+
+/// All flows together, in blocks, each with the policies that have a part in it.
+fn outside(sources: &[(&Source, &Flows)]) -> Vec<Reachable> {
+    let all = Flows::union_of(&sources.iter().map(|(_, f)| *f).collect::<Vec<_>>());
+    let reach = all.reach().into_iter().filter(|r| r.protocol != Protocol::Other);
+    let by_block = |r: super::flows::Reach| {
+        let block = AddressSet::from(r.cidr);
+        let part = |flows: &Flows| {
+            let segments = flows.segments(r.protocol).iter();
+            segments
+                .into_iter()
+                .any(|s| !s.addresses.intersection(&block).is_empty())
+        };
+        let policies = sources
+            .iter()
+            .filter(|(_, f)| part(f))
+            .filter_map(|(s, _)| policy_of(s))
+            .collect();
+        Reachable {
+            cidr: r.cidr,
+            protocol: r.protocol.to_string(),
+            ports: r.ports.iter().map(|p| (*p.start(), *p.end())).collect(),
+            policies,
+        }
+    };
+    let mut out: Vec<Reachable> = reach.map(by_block).collect();
+    out.sort_by_key(|r| (matches!(r.cidr.addr(), IpAddr::V6(_)), r.cidr, r.protocol.clone()));
+    out
+}
+
+#[cfg(test)]
+mod tests;
