@@ -1,12 +1,13 @@
 //! `aidp egress`: the analysis of manifests, for pull requests. Needs no cluster.
 
 mod files;
+mod policy;
 mod print;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::domain::egress::manifest::Manifests;
+use crate::domain::egress::manifest::{Manifests, Problem};
 use crate::domain::egress::report::{Analysis, WorkloadReport};
 
 /// Something exceeds the policy.
@@ -24,6 +25,13 @@ pub(super) struct Egress {
     /// File, directory (read with everything in it that ends in .yaml, .yml or .json), or - for standard input (repeatable)
     #[arg(short, long = "filename", value_name = "FILE|DIR|-", required = true)]
     filename: Vec<PathBuf>,
+    /// Print only what exceeds the egress rules of this AIDataProtectionPolicy, for the workloads that they select
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Count the NetworkPolicies that the operator would write for --policy as present. Without it, manifests must restrict
+    /// the workloads themselves
+    #[arg(long, requires = "policy")]
+    assume_enforced: bool,
     /// Output
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -40,29 +48,60 @@ enum Output {
 
 impl Egress {
     pub(super) fn run(&self) -> ExitCode {
-        let manifests = match files::read(&self.filename) {
-            Ok(manifests) => manifests,
+        match self.analyse() {
+            Ok((found, exceeds)) => self.print(&found, exceeds),
             Err(problems) => {
                 for problem in problems {
                     eprintln!("aidp egress: {problem}");
                 }
-                return ExitCode::from(EXIT_BAD_INPUT);
+                ExitCode::from(EXIT_BAD_INPUT)
             }
-        };
-        let mut analysis = Analysis::new(&manifests, Vec::new());
-        let found = analysis.reachable();
-        warn(&manifests, &analysis);
-        self.print(&found)
+        }
     }
 
-    fn print(&self, found: &[WorkloadReport]) -> ExitCode {
+    /// What is to be printed, and whether a policy is exceeded.
+    fn analyse(&self) -> Result<(Vec<WorkloadReport>, bool), Vec<Problem>> {
+        let rules = self.policy.as_deref().map(policy::read);
+        let manifests = files::read(&self.filename);
+        let (rules, manifests) = match (rules.transpose(), manifests) {
+            (Ok(rules), Ok(manifests)) => (rules, manifests),
+            (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => return Err(problems),
+            (Err(mut problems), Err(more)) => {
+                problems.extend(more);
+                return Err(problems);
+            }
+        };
+        let Some(rules) = rules else {
+            let mut analysis = Analysis::new(&manifests, Vec::new());
+            let found = analysis.reachable();
+            warn(&manifests, &analysis);
+            return Ok((found, false));
+        };
+        let assumed = if self.assume_enforced {
+            policy::enforced(&rules, &manifests.used_namespaces())
+        } else {
+            Vec::new()
+        };
+        let mut analysis = Analysis::new(&manifests, assumed);
+        let found = analysis
+            .exceeding(&rules)
+            .map_err(|e| vec![Problem::of_file("policy", e.to_string())])?;
+        warn(&manifests, &analysis);
+        let exceeds = !found.is_empty();
+        Ok((found, exceeds))
+    }
+
+    fn print(&self, found: &[WorkloadReport], exceeds: bool) -> ExitCode {
         let printed = match self.output {
+            Output::Text if self.policy.is_some() && !exceeds => print::line("Nothing exceeds the policy."),
             Output::Text => print::text(found),
             Output::Json => print::json(found),
         };
         match printed {
+            Ok(()) if exceeds => ExitCode::from(EXIT_EXCEEDS),
             Ok(()) => ExitCode::SUCCESS,
-            // Whoever reads the output has had enough of it.
+            // Whoever reads the output has had enough of it; the verdict stands.
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe && exceeds => ExitCode::from(EXIT_EXCEEDS),
             Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(e) => {
                 eprintln!("aidp egress: writing the result: {e}");

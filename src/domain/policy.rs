@@ -14,7 +14,7 @@ use crate::api::{
     TLSVersion, Targets, Uploads,
 };
 
-pub use validate::{InvalidSpec, PolicySource, parse_duration, validate};
+pub use validate::{InvalidSpec, PolicySource, egress_targets, parse_duration, validate};
 
 /// What one control asks of one bucket, and whether it is enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -56,13 +56,7 @@ pub(super) fn read(inputs: &[PathBuf]) -> Result<Manifests, Vec<Problem>> {
 }
 
 fn about(path: &Path, problem: String) -> Problem {
-    Problem {
-        file: path.display().to_string(),
-        document: None,
-        object: None,
-        field: String::new(),
-        problem,
-    }
+    Problem::of_file(&path.display().to_string(), problem)
 }
 
 /// Adds a file, or the manifests of a directory in the order of their names. Directories are not entered through links, so
@@ -99,7 +93,8 @@ fn find(path: &Path, depth: usize, named: bool, files: &mut Vec<PathBuf>) -> Res
     Ok(())
 }
 
-fn text(file: &Path) -> io::Result<String> {
+/// The text of a file, or of standard input.
+pub(super) fn text(file: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     if file.as_os_str() == "-" {
         io::stdin().lock().take(MAX_FILE + 1).read_to_end(&mut bytes)?;

@@ -13,6 +13,11 @@ pub(super) fn json(found: &[WorkloadReport]) -> io::Result<()> {
     writeln!(out)
 }
 
+/// One line.
+pub(super) fn line(text: &str) -> io::Result<()> {
+    writeln!(io::stdout().lock(), "{text}")
+}
+
 /// A table, one line a block of addresses.
 pub(super) fn text(found: &[WorkloadReport]) -> io::Result<()> {
     let mut table = Table::new();

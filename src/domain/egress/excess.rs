@@ -44,10 +44,7 @@ impl Desired {
     fn missing(&self, peer: &Peer, ports: &Ports, unknown: &AddressSet) -> Ports {
         // Wherever the pods, nodes or names are: if every address is wanted, so are theirs.
         let everywhere = self.flows.ports_open_to_all(&peer.somewhere(unknown));
-        let covering = self
-            .rules
-            .iter()
-            .filter(|r| r.peers.others.iter().any(|p| peer.is_subset(p)));
+        let covering = self.rules.iter().filter(|r| r.peers.cover(peer, unknown));
         covering.fold(ports.difference(&everywhere), |left, rule| left.difference(&rule.ports))
     }
 }
@@ -84,11 +81,7 @@ impl Union {
         let flows = grant.flows.difference(&desired.flows);
         let mut peers = Vec::new();
         for (peer, ports) in &grant.peers {
-            let mut ports = desired.missing(peer, ports, unknown);
-            if peer.is_by_address() {
-                // By number, the addresses say the same and say it exactly.
-                ports = ports.without_numbers();
-            }
+            let ports = desired.missing(peer, ports, unknown);
             if !ports.is_empty() {
                 peers.push((peer.clone(), ports));
             }

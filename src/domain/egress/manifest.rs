@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
 use super::admin::{AdminKind, AdminPolicy};
 use super::network_policy::EgressPolicy;
-use super::selector::Labels;
+use super::selector::{Labels, NAMESPACE_NAME};
 
 /// The most lists within lists.
 const MAX_LIST_DEPTH: usize = 8;
@@ -33,6 +33,19 @@ pub struct Problem {
     pub field: String,
     /// What is wrong.
     pub problem: String,
+}
+
+impl Problem {
+    /// A problem with a file as a whole.
+    pub fn of_file(file: &str, problem: String) -> Self {
+        Self {
+            file: file.to_owned(),
+            document: None,
+            object: None,
+            field: String::new(),
+            problem,
+        }
+    }
 }
 
 /// `web.yaml, document 2, NetworkPolicy ml/web: spec.egress[0].ports[0].port: 70000 is not a port (1 to 65535)`.
@@ -112,7 +125,7 @@ struct Metadata {
 
 #[derive(Deserialize)]
 struct OwnerReference {
-    kind: String,
+    kind: Option<String>,
     name: String,
     controller: Option<bool>,
 }
@@ -232,6 +245,27 @@ impl Manifests {
         self.seen.clear();
     }
 
+    /// The labels of a namespace. One that is not among the manifests has at least its name.
+    pub fn namespace_labels(&self, namespace: &str) -> Labels {
+        let mut labels = self.namespaces.get(namespace).cloned().unwrap_or_default();
+        labels.insert(NAMESPACE_NAME.to_owned(), namespace.to_owned());
+        labels
+    }
+
+    /// Every namespace that is given or has a workload, with its labels.
+    pub fn used_namespaces(&self) -> BTreeMap<String, Labels> {
+        let names = self
+            .workloads
+            .keys()
+            .map(|w| &w.namespace)
+            .chain(self.namespaces.keys());
+        let names: BTreeSet<&String> = names.collect();
+        names
+            .into_iter()
+            .map(|n| (n.clone(), self.namespace_labels(n)))
+            .collect()
+    }
+
     fn problem(&mut self, at: At<'_>, object: Option<String>, field: impl Into<String>, problem: impl Into<String>) {
         if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem {
@@ -244,23 +278,28 @@ impl Manifests {
         }
     }
 
+    /// A directory may hold other files; what is skipped is said.
+    fn skipped(&mut self, at: At<'_>, why: &str) {
+        let place = at.item.map(|i| format!(", items[{i}]")).unwrap_or_default();
+        let (file, document) = (at.file, at.document);
+        self.warnings.push(format!(
+            "{file}, document {document}{place}: skipped, no Kubernetes object ({why})"
+        ));
+    }
+
     fn document(&mut self, at: At<'_>, value: Value, depth: usize) {
         if value.is_null() {
             return;
         }
+        if !value.is_mapping() {
+            return self.skipped(at, "not a mapping");
+        }
         let head = match typed::<Head>(&value) {
-            Ok(head) if value.is_mapping() => head,
-            Ok(_) => return self.problem(at, None, "", "not a Kubernetes object: expected a mapping"),
+            Ok(head) => head,
             Err((field, problem)) => return self.problem(at, None, field, problem),
         };
         match (head.api_version, head.kind) {
-            (None, None) => {
-                let place = at.item.map(|i| format!(", items[{i}]")).unwrap_or_default();
-                let (file, document) = (at.file, at.document);
-                self.warnings.push(format!(
-                    "{file}, document {document}{place}: skipped, no Kubernetes object (no apiVersion, no kind)"
-                ));
-            }
+            (None, None) => self.skipped(at, "no apiVersion and no kind"),
             (None, Some(_)) => self.problem(at, None, "apiVersion", "missing"),
             (Some(_), None) => self.problem(at, None, "kind", "missing"),
             (Some(api_version), Some(kind)) => match kind.strip_suffix("List") {
@@ -370,7 +409,7 @@ impl Manifests {
 
     fn network_policy(&mut self, value: &Value) -> Result<(), (String, String)> {
         let policy: NetworkPolicy = typed(value)?;
-        if let Some(field) = unknown_field(value, &policy) {
+        if let Some(field) = unknown_field(value, &policy.spec) {
             return Err((field, "an unknown field".to_owned()));
         }
         self.network_policies
@@ -417,10 +456,12 @@ fn named(value: &Value, kind: &str) -> Result<(WorkloadName, Metadata), (String,
 /// The controlling owner. A static pod's owner is its node, which is no workload.
 fn controller(name: &WorkloadName, metadata: &Metadata) -> Option<WorkloadName> {
     let owners = metadata.owner_references.as_deref().unwrap_or_default();
-    let owner = owners.iter().find(|o| o.controller == Some(true) && o.kind != "Node")?;
+    let owner = owners
+        .iter()
+        .find(|o| o.controller == Some(true) && o.kind.as_deref() != Some("Node"))?;
     Some(WorkloadName {
         namespace: name.namespace.clone(),
-        kind: owner.kind.clone(),
+        kind: owner.kind.clone().unwrap_or_else(|| name.kind.clone()),
         name: owner.name.clone(),
     })
 }
@@ -434,10 +475,10 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, (String, String)> {
     serde_path_to_error::deserialize(value).map_err(|e| (e.path().to_string(), e.inner().to_string()))
 }
 
-/// The first field of the spec that the type does not know; a strict `kubectl apply` refuses it too.
-fn unknown_field(value: &Value, policy: &NetworkPolicy) -> Option<String> {
-    let given = serde_json::to_value(value.get("spec")?).ok()?;
-    let known = serde_json::to_value(&policy.spec).ok()?;
+/// The first field under `spec` of an object that its type does not know; a strict `kubectl apply` refuses it too.
+pub fn unknown_field(object: &Value, spec: &impl Serialize) -> Option<String> {
+    let given = serde_json::to_value(object.get("spec")?).ok()?;
+    let known = serde_json::to_value(spec).ok()?;
     lost("spec", &given, &known)
 }
 
@@ -445,7 +486,10 @@ fn lost(path: &str, given: &serde_json::Value, known: &serde_json::Value) -> Opt
     use serde_json::Value::{Array, Null, Object};
     match (given, known) {
         (Object(given), Object(known)) => given.iter().find_map(|(key, value)| match (value, known.get(key)) {
+            // Written out as absent.
             (Null, None) => None,
+            (Array(items), None) if items.is_empty() => None,
+            (Object(fields), None) if fields.is_empty() => None,
             (_, None) => Some(format!("{path}.{key}")),
             (value, Some(kept)) => lost(&format!("{path}.{key}"), value, kept),
         }),

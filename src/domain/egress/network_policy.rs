@@ -63,12 +63,8 @@ impl EgressPolicy {
         let mut egress = Vec::with_capacity(rules.len());
         for (index, rule) in rules.iter().enumerate() {
             let at = format!("spec.egress[{index}]");
-            let mut peers = peers(&format!("{at}.to"), namespace, rule.to.as_deref().unwrap_or_default())?;
+            let peers = peers(&format!("{at}.to"), namespace, rule.to.as_deref().unwrap_or_default())?;
             let ports = ports(&at, rule.ports.as_deref().unwrap_or_default())?;
-            if !ports.named().is_empty() && !peers.others.contains(&Peer::Any) && !peers.addresses.is_empty() {
-                // Enforcers resolve the name on the pods that have an address in the block.
-                peers.others.insert(Peer::Within(peers.addresses.cidrs()));
-            }
             egress.push(Rule {
                 index,
                 action: Action::Allow,

@@ -95,6 +95,14 @@ impl Ports {
         }
     }
 
+    /// The ports known by number only.
+    pub(super) fn without_names(&self) -> Self {
+        Self {
+            named: BTreeSet::new(),
+            ..self.clone()
+        }
+    }
+
     /// The ranges and names of this set of which at least a part is in the other.
     #[must_use]
     pub(super) fn touching(&self, other: &Self) -> Self {

@@ -14,7 +14,7 @@ use super::manifest::{Manifests, PodShape, WorkloadName};
 use super::network_policy::EgressPolicy;
 use super::port::{Ports, Protocol};
 use super::rule::{Peer, PolicyError};
-use super::selector::{Labels, NAMESPACE_NAME, Selector};
+use super::selector::Selector;
 use super::union::{Effective, Isolation, Pod, Source, Union};
 
 /// A workload and what it can reach.
@@ -121,7 +121,7 @@ impl<'a> Analysis<'a> {
             let mut all = Vec::new();
             let mut excess: Vec<Excess> = Vec::new();
             for shape in shapes {
-                let namespace = self.namespace_labels(&name.namespace);
+                let namespace = manifests.namespace_labels(&name.namespace);
                 let selecting = rules
                     .iter()
                     .filter(|r| r.namespaces.matches(&namespace) && r.pods.matches(&shape.labels));
@@ -145,21 +145,19 @@ impl<'a> Analysis<'a> {
         Ok(out)
     }
 
-    fn namespace_labels(&self, namespace: &str) -> Labels {
-        // A namespace that is not among the manifests has at least its name.
-        let mut labels = self.manifests.namespaces.get(namespace).cloned().unwrap_or_default();
-        labels.insert(NAMESPACE_NAME.to_owned(), namespace.to_owned());
-        labels
-    }
-
     fn effective(&mut self, name: &WorkloadName, shape: &PodShape) -> Effective {
         let effective = self.union.effective(&Pod {
             namespace: &name.namespace,
-            namespace_labels: &self.namespace_labels(&name.namespace),
+            namespace_labels: &self.manifests.namespace_labels(&name.namespace),
             labels: &shape.labels,
             host_network: shape.host_network,
         });
         self.doubts.extend(effective.doubts.iter().cloned());
+        if shape.host_network {
+            let WorkloadName { namespace, kind, name } = name;
+            let doubt = format!("{kind} {namespace}/{name}: no policy applies to hostNetwork pods");
+            self.doubts.insert(doubt);
+        }
         effective
     }
 }

@@ -249,55 +249,63 @@ impl Union {
     }
 
     fn evaluate(&self, selection: &Selection) -> Effective {
+        let everything = |source| Grant {
+            source,
+            flows: Flows::all_to(&self.space),
+            peers: Vec::new(),
+            ports: Ports::all(),
+        };
         if selection.host_network {
             return Effective {
                 isolation: Isolation::HostNetwork,
-                grants: vec![self.everything(Source::HostNetwork)],
+                grants: vec![everything(Source::HostNetwork)],
                 doubts: Vec::new(),
             };
         }
         let unknown = self.unknown();
         let admin = TierView::new(&self.admin, &selection.admin, &unknown);
-        let baseline = TierView::new(&self.baseline, &selection.baseline, &unknown);
         let mut doubts = Vec::new();
         let mut grants = Vec::new();
-        let below = admin.decide(Flows::all_to(&self.space), &mut grants, &mut doubts);
+        let below = admin.decide(Flows::all_to(&self.space), &Left::of, &mut grants, &mut doubts);
+        let below_admin = |peer: &Peer, ports: &Ports| admin.leave(peer, Left::of(peer, ports));
         let isolation = if selection.network.is_empty() {
+            let baseline = TierView::new(&self.baseline, &selection.baseline, &unknown);
+            let flows = baseline.decide(below, &below_admin, &mut grants, &mut doubts);
+            let all = everything(Source::Default);
+            let beside = baseline.leave(&Peer::Any, below_admin(&Peer::Any, &all.ports)).beside;
+            grants.push(Grant {
+                flows,
+                peers: vec![(Peer::Any, beside)],
+                ..all
+            });
             Isolation::NotIsolated
         } else {
+            for policy in selection.network.iter().filter_map(|i| self.network.get(*i)) {
+                let name = PolicyName::Network {
+                    namespace: policy.namespace.clone(),
+                    name: policy.name.clone(),
+                };
+                for rule in policy.egress.iter().flatten() {
+                    let wanted = Flows::new(&rule.ports, &rule.peers.addresses.intersection(&self.space));
+                    grants.push(Grant {
+                        source: Source::Rule {
+                            policy: name.clone(),
+                            rule: rule.index,
+                        },
+                        flows: if admin.is_empty() {
+                            wanted
+                        } else {
+                            wanted.intersection(&below)
+                        },
+                        peers: granted_peers(rule, |peer| below_admin(peer, &rule.ports)),
+                        ports: rule.ports.clone(),
+                    });
+                }
+            }
             Isolation::Isolated
         };
-        match isolation {
-            Isolation::Isolated => {
-                for policy in selection.network.iter().filter_map(|i| self.network.get(*i)) {
-                    grants.extend(
-                        policy
-                            .egress
-                            .iter()
-                            .flatten()
-                            .map(|rule| self.grant(policy, rule, &below, &admin)),
-                    );
-                }
-            }
-            Isolation::NotIsolated | Isolation::HostNetwork => {
-                let mut from_baseline = Vec::new();
-                let flows = baseline.decide(below, &mut from_baseline, &mut doubts);
-                for grant in &mut from_baseline {
-                    // Found by the baseline tier alone; the admin tier comes before it.
-                    for (peer, ports) in &mut grant.peers {
-                        *ports = admin.left_below(peer, ports);
-                    }
-                    grant.peers.retain(|(_, ports)| !ports.is_empty());
-                }
-                grants.extend(from_baseline);
-                let all = self.everything(Source::Default);
-                let ports = baseline.left_below(&Peer::Any, &admin.left_below(&Peer::Any, &all.ports));
-                grants.push(Grant {
-                    flows,
-                    peers: vec![(Peer::Any, ports)],
-                    ..all
-                });
-            }
+        for grant in &mut grants {
+            grant.peers.retain(|(_, ports)| !ports.is_empty());
         }
         grants.retain(|g| !g.flows.is_empty() || !g.peers.is_empty());
         Effective {
@@ -306,38 +314,87 @@ impl Union {
             doubts,
         }
     }
+}
 
-    fn everything(&self, source: Source) -> Grant {
-        Grant {
-            source,
-            flows: Flows::all_to(&self.space),
-            peers: vec![(Peer::Any, Ports::all())],
-            ports: Ports::all(),
+/// What a rule opens besides its addresses.
+fn granted_peers(rule: &Rule, left: impl Fn(&Peer) -> Left) -> Vec<(Peer, Ports)> {
+    let mut peers: Vec<Peer> = rule.peers.others.iter().cloned().collect();
+    if !rule.peers.addresses.is_empty() && !rule.peers.others.contains(&Peer::Any) {
+        peers.push(Peer::Within(rule.peers.addresses.cidrs()));
+    }
+    peers
+        .into_iter()
+        .map(|peer| (peer.clone(), left(&peer).beside))
+        .collect()
+}
+
+/// The ports to a peer that nobody has decided yet.
+///
+/// What is given by address is followed exactly as flows. But a pod has an address *and* labels: passed on by its labels,
+/// it escapes a later Deny of its address, and only then must its address be followed as a peer too.
+#[derive(Clone)]
+struct Left {
+    /// Followed as flows.
+    by_address: Ports,
+    /// Not, or no longer, followed as flows.
+    beside: Ports,
+}
+
+impl Left {
+    fn of(peer: &Peer, ports: &Ports) -> Self {
+        if !peer.is_by_address() {
+            return Self {
+                by_address: Ports::none(),
+                beside: ports.clone(),
+            };
+        }
+        // An address has no port names, so names are never flows.
+        Self {
+            by_address: ports.without_names(),
+            beside: ports.without_numbers(),
         }
     }
 
-    fn grant(&self, policy: &EgressPolicy, rule: &Rule, below: &Flows, admin: &TierView<'_>) -> Grant {
-        let wanted = Flows::new(&rule.ports, &rule.peers.addresses.intersection(&self.space));
-        let peers = rule
-            .peers
-            .others
-            .iter()
-            .map(|peer| (peer.clone(), admin.left_below(peer, &rule.ports)));
-        Grant {
-            source: Source::Rule {
-                policy: PolicyName::Network {
-                    namespace: policy.namespace.clone(),
-                    name: policy.name.clone(),
-                },
-                rule: rule.index,
-            },
-            flows: if admin.is_empty() {
-                wanted
-            } else {
-                wanted.intersection(below)
-            },
-            peers: peers.filter(|(_, ports)| !ports.is_empty()).collect(),
-            ports: rule.ports.clone(),
+    fn none() -> Self {
+        Self {
+            by_address: Ports::none(),
+            beside: Ports::none(),
+        }
+    }
+
+    fn union(&self, other: &Self) -> Self {
+        Self {
+            by_address: self.by_address.union(&other.by_address),
+            beside: self.beside.union(&other.beside),
+        }
+    }
+
+    fn intersection(&self, other: &Self) -> Self {
+        Self {
+            by_address: self.by_address.intersection(&other.by_address),
+            beside: self.beside.intersection(&other.beside),
+        }
+    }
+
+    fn without(&self, ports: &Ports) -> Self {
+        Self {
+            by_address: self.by_address.difference(ports),
+            beside: self.beside.difference(ports),
+        }
+    }
+
+    fn within(&self, ports: &Ports) -> Self {
+        Self {
+            by_address: self.by_address.intersection(ports),
+            beside: self.beside.intersection(ports),
+        }
+    }
+
+    /// The same, none of it followed as flows any more.
+    fn set_aside(self) -> Self {
+        Self {
+            beside: self.beside.union(&self.by_address),
+            by_address: Ports::none(),
         }
     }
 }
@@ -366,13 +423,21 @@ impl<'a> TierView<'a> {
     ///
     /// Which of several policies of one priority decides is undefined: each is taken as the first one for what it allows,
     /// and a contradiction is a doubt.
-    fn decide(&self, input: Flows, grants: &mut Vec<Grant>, doubts: &mut Vec<String>) -> Flows {
+    ///
+    /// `entering` says which ports to a peer reach this tier at all.
+    fn decide(
+        &self,
+        input: Flows,
+        entering: &impl Fn(&Peer, &Ports) -> Left,
+        grants: &mut Vec<Grant>,
+        doubts: &mut Vec<String>,
+    ) -> Flows {
         let mut undecided = input;
         let mut passed = Flows::empty();
         for (position, group) in self.groups.iter().enumerate() {
             let mut outcomes: Vec<[Flows; 3]> = Vec::with_capacity(group.len());
             for policy in group {
-                let outcome = self.decide_one(position, policy, &undecided, grants);
+                let outcome = self.decide_one(position, policy, &undecided, entering, grants);
                 doubts.extend(
                     policy
                         .unknown
@@ -402,6 +467,7 @@ impl<'a> TierView<'a> {
         position: usize,
         policy: &AdminPolicy,
         undecided: &Flows,
+        entering: &impl Fn(&Peer, &Ports) -> Left,
         grants: &mut Vec<Grant>,
     ) -> [Flows; 3] {
         let mut rest = undecided.clone();
@@ -416,13 +482,11 @@ impl<'a> TierView<'a> {
                 Action::Allow => {
                     allowed = allowed.union(&matched);
                     let earlier = policy.rules.get(..i).unwrap_or_default();
+                    let before = self.groups.get(..position).unwrap_or_default();
                     let left = |peer: &Peer| {
-                        let at_group = self
-                            .walk(self.groups.get(..position).unwrap_or_default(), peer, &rule.ports)
-                            .0;
+                        let at_group = self.walk(before, peer, entering(peer, &rule.ports)).0;
                         self.walk_rules(earlier, peer, &at_group).0
                     };
-                    let peers = rule.peers.others.iter().map(|peer| (peer.clone(), left(peer)));
                     grants.push(Grant {
                         source: Source::Rule {
                             policy: PolicyName::Admin {
@@ -432,7 +496,7 @@ impl<'a> TierView<'a> {
                             rule: rule.index,
                         },
                         flows: matched,
-                        peers: peers.filter(|(_, ports)| !ports.is_empty()).collect(),
+                        peers: granted_peers(rule, left),
                         ports: rule.ports.clone(),
                     });
                 }
@@ -441,14 +505,15 @@ impl<'a> TierView<'a> {
         [allowed, denied, passed]
     }
 
-    /// The ports to `peer` that this tier leaves to the next one, at most.
-    fn left_below(&self, peer: &Peer, ports: &Ports) -> Ports {
+    /// What this tier leaves of the ports to `peer` for the next one, at most.
+    fn leave(&self, peer: &Peer, ports: Left) -> Left {
         let (left, passed) = self.walk(&self.groups, peer, ports);
         left.union(&passed)
     }
 
-    fn walk(&self, groups: &[Vec<&AdminPolicy>], peer: &Peer, ports: &Ports) -> (Ports, Ports) {
-        let (mut left, mut passed) = (ports.clone(), Ports::none());
+    /// What the groups leave undecided, and what they pass on.
+    fn walk(&self, groups: &[Vec<&AdminPolicy>], peer: &Peer, ports: Left) -> (Left, Left) {
+        let (mut left, mut passed) = (ports, Left::none());
         for group in groups {
             let mut after = left.clone();
             for policy in group {
@@ -461,16 +526,22 @@ impl<'a> TierView<'a> {
         (left, passed)
     }
 
-    /// What is left undecided of the ports, and what is passed on.
-    fn walk_rules(&self, rules: &[Rule], peer: &Peer, ports: &Ports) -> (Ports, Ports) {
-        let (mut left, mut passed) = (ports.clone(), Ports::none());
+    /// What the rules leave undecided, and what they pass on.
+    fn walk_rules(&self, rules: &[Rule], peer: &Peer, ports: &Left) -> (Left, Left) {
+        let (mut left, mut passed) = (ports.clone(), Left::none());
         for rule in rules {
             let covered = rule.peers.cover(peer, self.unknown);
-            if rule.action == Action::Pass && (covered || rule.peers.meet(peer, self.unknown)) {
-                passed = passed.union(&left.intersection(&rule.ports));
+            if rule.action == Action::Pass {
+                let matched = left.within(&rule.ports);
+                if rule.peers.others.iter().any(|p| peer.meets(p)) {
+                    passed = passed.union(&matched.clone().set_aside());
+                }
+                if covered || rule.peers.meet(peer, self.unknown) {
+                    passed = passed.union(&matched);
+                }
             }
             if covered {
-                left = left.difference(&rule.ports);
+                left = left.without(&rule.ports);
             }
         }
         (left, passed)

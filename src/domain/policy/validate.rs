@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Conflicts, OperatorSettings, ValidatedPolicy};
-use crate::api::{AIDataProtectionPolicySpec, Mode, Targets};
+use super::{Conflicts, EgressTarget, OperatorSettings, ValidatedPolicy};
+use crate::api::{AIDataProtectionPolicySpec, EgressRule, Mode, Targets};
 use crate::domain::names::{AccountId, NameError, Region};
 use buckets::{BucketContext, validate_buckets};
 use egress::validate_egress;
@@ -115,7 +115,7 @@ pub fn validate(
         &mut problems,
     );
     let roles = validate_roles(training_roles, &buckets, settings, &mut problems);
-    let egress = validate_egress(egress, settings, &mut problems);
+    let egress = validate_egress(egress, &settings.operator_namespace, &mut problems);
     let max_writes = limits
         .as_ref()
         .and_then(|l| l.max_writes_per_reconcile)
@@ -147,6 +147,20 @@ pub fn validate(
         conflicts,
         settings: settings.clone(),
     })
+}
+
+/// Checks and resolves the egress rules alone: all that the offline analysis needs of a policy.
+///
+/// # Errors
+/// [`InvalidSpec`] with all problems of the rules.
+pub fn egress_targets(rules: &[EgressRule], operator_namespace: &str) -> Result<Vec<EgressTarget>, InvalidSpec> {
+    let mut problems = Problems::default();
+    let targets = validate_egress(rules, operator_namespace, &mut problems);
+    if problems.list.is_empty() {
+        Ok(targets)
+    } else {
+        Err(problems.into_error())
+    }
 }
 
 #[derive(Default)]

@@ -1,1 +1,145 @@
+use serde_json::{Value, json};
 
+use super::*;
+
+const TRAIN: &str = "{apiVersion: apps/v1, kind: Deployment, metadata: {name: train, namespace: ml}, spec: {template: \
+                     {metadata: {labels: {app: train}}, spec: {}}}}\n---\n";
+
+fn manifests(text: &str) -> Manifests {
+    let mut out = Manifests::default();
+    out.read("in.yaml", text);
+    out.finish();
+    assert_eq!(out.problems, []);
+    out
+}
+
+fn policy(name: &str, egress: &str) -> String {
+    format!(
+        "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: {name}, namespace: ml}}, \
+         spec: {{podSelector: {{}}, policyTypes: [Egress], egress: {egress}}}}}\n---\n"
+    )
+}
+
+fn reachable(text: &str) -> Value {
+    let manifests = manifests(text);
+    serde_json::to_value(Analysis::new(&manifests, Vec::new()).reachable()).unwrap()
+}
+
+fn wanted(egress: &Value) -> WantedRule {
+    let object =
+        json!({"metadata": {"name": "aidp"}, "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress}});
+    WantedRule {
+        namespaces: Selector::namespace("ml"),
+        pods: Selector::label("app", "train"),
+        policy: serde_json::from_value(object).unwrap(),
+    }
+}
+
+#[test]
+fn a_workload_that_nothing_isolates_reaches_every_address_on_every_port() {
+    let all =
+        |cidr: &str, protocol: &str| json!({"cidr": cidr, "protocol": protocol, "ports": [[1, 65535]], "policies": []});
+    assert_eq!(
+        reachable(TRAIN),
+        json!([{"namespace": "ml", "kind": "Deployment", "name": "train", "isolated": false, "egress": [
+            all("0.0.0.0/0", "SCTP"), all("0.0.0.0/0", "TCP"), all("0.0.0.0/0", "UDP"),
+            all("::/0", "SCTP"), all("::/0", "TCP"), all("::/0", "UDP"),
+        ]}])
+    );
+}
+
+#[test]
+fn blocks_name_the_policies_that_open_them() {
+    let text = TRAIN.to_owned()
+        + &policy(
+            "a",
+            "[{to: [{ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: 443}, {port: 8000, endPort: 8100}]}]",
+        )
+        + &policy("b", "[{to: [{ipBlock: {cidr: 10.128.0.0/9}}], ports: [{port: 80}]}]");
+    assert_eq!(
+        reachable(&text)[0]["egress"],
+        json!([
+            {"cidr": "10.0.0.0/9", "protocol": "TCP", "ports": [[443, 443], [8000, 8100]], "policies": ["NetworkPolicy/ml/a"]},
+            {"cidr": "10.128.0.0/9", "protocol": "TCP", "ports": [[80, 80], [443, 443], [8000, 8100]],
+             "policies": ["NetworkPolicy/ml/a", "NetworkPolicy/ml/b"]},
+        ])
+    );
+}
+
+#[test]
+fn pods_of_the_cluster_are_not_outside() {
+    let text = TRAIN.to_owned() + &policy("a", "[{to: [{namespaceSelector: {}}]}]");
+    assert_eq!(
+        reachable(&text),
+        json!([{"namespace": "ml", "kind": "Deployment", "name": "train", "isolated": true, "egress": []}])
+    );
+}
+
+#[test]
+fn a_host_network_workload_is_isolated_by_nothing() {
+    let text = TRAIN.replace("spec: {}", "spec: {hostNetwork: true}") + &policy("none", "[]");
+    let manifests = manifests(&text);
+    let mut analysis = Analysis::new(&manifests, Vec::new());
+    let found = analysis.reachable();
+    assert_eq!((found[0].isolated, found[0].egress.len()), (false, 6));
+    let doubts: Vec<_> = analysis.doubts.iter().collect();
+    assert_eq!(doubts, ["Deployment ml/train: no policy applies to hostNetwork pods"]);
+}
+
+#[test]
+fn replicas_with_other_labels_count_together() {
+    let pod = |name: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: ml, labels: {{n: {name}}}, \
+             ownerReferences: [{{kind: ReplicaSet, name: r, controller: true}}]}}, spec: {{}}}}\n---\n"
+        )
+    };
+    let only_a = policy("p", "[]").replace("podSelector: {}", "podSelector: {matchLabels: {n: a}}");
+    let found = reachable(&(pod("a") + &pod("b") + &only_a));
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    assert_eq!((&found[0]["name"], &found[0]["isolated"]), (&json!("r"), &json!(false)));
+}
+
+#[test]
+fn only_selected_workloads_that_exceed_are_listed() {
+    let https = json!([{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 443}]}]);
+    let within = policy("a", "[{to: [{ipBlock: {cidr: 10.1.0.0/16}}], ports: [{port: 443}]}]");
+    let beyond = policy(
+        "b",
+        "[{to: [{ipBlock: {cidr: 10.1.0.0/16}}], ports: [{port: 80}]}, {to: [{podSelector: {}}]}]",
+    );
+    let exceeding = |text: &str| {
+        let manifests = manifests(text);
+        let found = Analysis::new(&manifests, Vec::new())
+            .exceeding(&[wanted(&https)])
+            .unwrap();
+        serde_json::to_value(found).unwrap()
+    };
+    assert_eq!(exceeding(&(TRAIN.to_owned() + &within)), json!([]));
+    assert_eq!(exceeding(&TRAIN.replace("app: train", "app: serve")), json!([]));
+    assert_eq!(exceeding(TRAIN)[0]["egress"].as_array().unwrap().len(), 14);
+    assert_eq!(
+        exceeding(&(TRAIN.to_owned() + &within + &beyond)),
+        json!([{
+            "namespace": "ml", "kind": "Deployment", "name": "train", "isolated": true,
+            "egress": [{"cidr": "10.1.0.0/16", "protocol": "TCP", "ports": [[80, 80]], "policies": ["NetworkPolicy/ml/b"]}],
+            "peers": [{"to": "pods in ml", "ports": "all", "policies": ["NetworkPolicy/ml/b"]}],
+        }])
+    );
+}
+
+#[test]
+fn namespace_labels_of_manifests_decide_and_the_name_is_always_one() {
+    let anp = |labels: &str| {
+        format!(
+            "{{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {{name: deny}}, \
+             spec: {{priority: 1, subject: {{namespaces: {{matchLabels: {labels}}}}}, \
+             egress: [{{action: Deny, to: [{{networks: [0.0.0.0/0, '::/0']}}]}}]}}}}\n---\n"
+        )
+    };
+    let namespace = "{apiVersion: v1, kind: Namespace, metadata: {name: ml, labels: {team: x}}}\n---\n";
+    let none = |text: String| reachable(&text)[0]["egress"] == json!([]);
+    assert!(none(TRAIN.to_owned() + namespace + &anp("{team: x}")));
+    assert!(!none(TRAIN.to_owned() + &anp("{team: x}")));
+    assert!(none(TRAIN.to_owned() + &anp("{kubernetes.io/metadata.name: ml}")));
+}

@@ -2,11 +2,11 @@
 
 use super::Problems;
 use crate::api::{Allow, AllowPort, AllowType, Assurance, EgressRule, Protocol};
-use crate::domain::policy::{Destination, EgressTarget, OperatorSettings, PortRange};
+use crate::domain::policy::{Destination, EgressTarget, PortRange};
 
 pub(super) fn validate_egress(
     rules: &[EgressRule],
-    settings: &OperatorSettings,
+    operator_namespace: &str,
     problems: &mut Problems,
 ) -> Vec<EgressTarget> {
     let mut out = Vec::with_capacity(rules.len());
@@ -24,7 +24,7 @@ pub(super) fn validate_egress(
                 problems.add(format!("{field}.{part}: may not be empty"));
             }
         }
-        for forbidden in ["kube-system", settings.operator_namespace.as_str()] {
+        for forbidden in ["kube-system", operator_namespace] {
             if namespace_selector
                 .match_labels
                 .get("kubernetes.io/metadata.name")
