@@ -172,6 +172,104 @@ fn a_trust_policy_is_the_resource_policy_of_assume_role() {
     assert_eq!(ask("arn:aws:iam::111111111111:role/else"), 1);
 }
 
+/// What a role gets that reads one bucket and is guarded against everything else.
+fn reader() -> Value {
+    document(json!([
+        {"Sid": "Read", "Effect": "Allow", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"},
+        {"Sid": "Guard", "Effect": "Deny", "NotAction": ["s3:GetObject", "s3:ListBucket"], "Resource": "*"},
+    ]))
+}
+
+#[test]
+fn a_role_that_only_reads_is_proven_and_exits_with_0() {
+    let files = Files::new(&[("role.json", reader()), ("broad.json", allow("*"))]);
+    let roles = ["--identity-policy", "role.json", "--identity-policy", "broad.json"];
+    for bucket in ["train-data", "arn:aws:s3:::train-data"] {
+        let output = files.can_i(&[&["--read-only", bucket][..], &roles].concat());
+        assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+        assert!(stdout(&output).starts_with("Proven: "), "{}", stdout(&output));
+    }
+}
+
+#[test]
+fn every_violation_is_listed_with_what_closes_it_and_exits_with_1() {
+    let grant = document(json!([{
+        "Sid": "Etl", "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:role/train"},
+        "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::train-data/*"
+    }]));
+    let textbook = document(json!([
+        {"Sid": "Broad", "Effect": "Allow", "Action": "s3:Put*", "Resource": "*"},
+        {"Effect": "Deny", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::train-data/*"},
+    ]));
+    let files = Files::new(&[("role.json", textbook), ("bucket.json", grant)]);
+    let args = [
+        "--read-only",
+        "train-data",
+        "--identity-policy",
+        "role.json",
+        "--resource-policy",
+        "bucket.json",
+    ];
+    let role = ["--principal", "arn:aws:iam::111111111111:role/train"];
+    let text = files.can_i(&[&args[..], &role].concat());
+    assert_eq!(code(&text), 1);
+    let line = "statement 0 (Etl) of resource policy bucket.json allows s3:DeleteObject on arn:aws:s3:::train-data/*";
+    assert!(stdout(&text).contains(line), "{}", stdout(&text));
+    let json = files.can_i(&[&args[..], &role, &["-o", "json"]].concat());
+    assert_eq!(code(&json), 1);
+    let printed: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(printed["verdict"], "Violated");
+    let violations = printed["violations"].as_array().unwrap();
+    let of = |sid: &str| {
+        violations
+            .iter()
+            .filter(|v| v["statement"]["sid"] == sid)
+            .collect::<Vec<_>>()
+    };
+    let expected = json!({
+        "kind": "data",
+        "origin": "statement 0 (Etl) of resource policy bucket.json",
+        "statement": {"policyType": "resource policy", "policy": "bucket.json", "index": 0, "sid": "Etl"},
+        "actions": ["s3:DeleteObject"],
+        "resources": ["arn:aws:s3:::train-data/*"],
+        "via": [],
+        "closedBy": of("Etl")[0]["closedBy"],
+    });
+    assert_eq!(of("Etl"), [&expected]);
+    let actions: Vec<_> = of("Broad")
+        .iter()
+        .flat_map(|v| v["actions"].as_array().unwrap())
+        .collect();
+    assert!(actions.contains(&&json!("s3:PutObjectAcl")) && actions.contains(&&json!("s3:PutBucketPolicy")));
+    // Without a name, nobody is meant by the bucket's policy.
+    let unnamed: Vec<_> = stdout(&files.can_i(&args)).lines().map(str::to_owned).collect();
+    assert!(!unnamed.iter().any(|line| line.contains("Etl")));
+}
+
+#[test]
+fn what_can_t_be_proven_exits_with_3_and_says_why() {
+    let files = Files::new(&[
+        (
+            "wild.json",
+            document(json!({"Effect": "Allow", "Action": "s3:GetObject*", "Resource": "arn:aws:s3:::train-data/*"})),
+        ),
+        (
+            "assume.json",
+            document(
+                json!({"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::000000000000:role/x"}),
+            ),
+        ),
+    ]);
+    for (file, says) in [
+        ("wild.json", "actions that AWS may add"),
+        ("assume.json", "roles that were not given"),
+    ] {
+        let output = files.can_i(&["--read-only", "train-data", "--identity-policy", file]);
+        assert_eq!(code(&output), 3, "{file}");
+        assert!(stdout(&output).contains(says), "{}", stdout(&output));
+    }
+}
+
 #[test]
 fn bad_input_exits_with_2_and_says_what_to_change() {
     let files = Files::new(&[
@@ -215,6 +313,13 @@ fn bad_input_exits_with_2_and_says_what_to_change() {
             "Principal: required in a resource policy",
         ),
         (vec!["s3:GetObject", "*", "--boundary", "long.json"], "bytes long"),
+        (vec!["--read-only", "s3://b"], "expected 3 to 63"),
+        (vec!["--read-only", "train-data", "--principal", "*"], "about a role"),
+        (
+            vec!["--read-only", "train-data", "--context", "a=b"],
+            "cannot be used with",
+        ),
+        (vec!["--read-only", "train-data", "s3:GetObject"], "cannot be used with"),
         (vec!["s3:GetObject"], "required"),
         (vec!["s3:GetObject", "*", "--polcy", "x"], "unexpected argument"),
     ] {

@@ -1,6 +1,7 @@
-//! `aidp can-i`: the evaluator on files, for people and pipelines. Needs neither a cluster nor AWS.
+//! `aidp can-i`: the evaluator and the read-only proof on files, for people and pipelines. Needs neither a cluster nor AWS.
 
 mod files;
+mod read_only;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,16 +18,27 @@ use crate::domain::iam::principal::Caller;
 const EXIT_DENIED: u8 = 1;
 /// Something that was given can't be read or makes no sense.
 const EXIT_BAD_INPUT: u8 = 2;
+/// The proof can be neither given nor refuted.
+const EXIT_NOT_PROVABLE: u8 = 3;
+
 /// Decide whether a request would be allowed, from policy files alone.
 ///
 /// Prints Allowed, ImplicitlyDenied or ExplicitlyDenied and the statement that decides. Exit code 0: allowed; 1: denied;
 /// 2: bad input. Not considered, because no policy file says it: ACLs, KMS grants and the block on public access.
+///
+/// With --read-only BUCKET: prove that whoever has these policies can read the bucket and change nothing in it, or list
+/// every statement that lets him, in any request: session and VPC endpoint policies are not used. Exit code 0: proven; 1: violated; 2: bad input; 3: not provable.
 #[derive(Debug, clap::Args)]
 pub(super) struct CanI {
     /// Action, e.g. s3:PutObject
-    action: String,
+    #[arg(required_unless_present = "read_only")]
+    action: Option<String>,
     /// ARN of the resource, e.g. arn:aws:s3:::bucket/key; * for actions without one
-    resource: String,
+    #[arg(required_unless_present = "read_only")]
+    resource: Option<String>,
+    /// Prove that this bucket (name or ARN) can't be changed, instead of deciding one request
+    #[arg(long, value_name = "BUCKET", conflicts_with_all = ["action", "resource", "context"])]
+    read_only: Option<String>,
     /// Policy of the caller: inline or managed (repeatable)
     #[arg(long, value_name = "FILE")]
     identity_policy: Vec<PathBuf>,
@@ -74,13 +86,14 @@ enum Output {
 
 impl CanI {
     pub(super) fn run(&self) -> ExitCode {
-        match self.decision() {
-            Ok(decision) => {
-                println!("{}", printed(&decision, self.output));
-                match decision.verdict {
-                    Verdict::Allowed => ExitCode::SUCCESS,
-                    Verdict::ImplicitlyDenied | Verdict::ExplicitlyDenied => ExitCode::from(EXIT_DENIED),
-                }
+        let answer = match &self.read_only {
+            Some(bucket) => read_only::answer(self, bucket),
+            None => self.decided(),
+        };
+        match answer {
+            Ok((text, code)) => {
+                println!("{text}");
+                ExitCode::from(code)
             }
             Err(problem) => {
                 eprintln!("aidp can-i: {problem}");
@@ -89,17 +102,18 @@ impl CanI {
         }
     }
 
-    fn decision(&self) -> Result<Decision, String> {
-        let Self {
-            action,
-            resource,
-            resource_account,
-            ..
-        } = self;
+    fn decided(&self) -> Result<(String, u8), String> {
+        let action = self.action.as_deref().unwrap_or_default();
+        let resource = self.resource.as_deref().unwrap_or_default();
         let (caller, context) = (self.caller()?, self.context()?);
-        let request = Request::new(caller, action, resource, resource_account.as_deref(), context);
+        let request = Request::new(caller, action, resource, self.resource_account.as_deref(), context);
         let policies = self.policies(action)?;
-        Ok(decide(&request.map_err(|e| e.to_string())?, &policies))
+        let decision = decide(&request.map_err(|e| e.to_string())?, &policies);
+        let code = match decision.verdict {
+            Verdict::Allowed => 0,
+            Verdict::ImplicitlyDenied | Verdict::ExplicitlyDenied => EXIT_DENIED,
+        };
+        Ok((printed(&decision, self.output), code))
     }
 
     fn caller(&self) -> Result<Caller, String> {

@@ -10,6 +10,7 @@
 //! allocation; the algebra takes `O(a × b)` steps and `O(a + b)` memory.
 
 use std::fmt;
+use std::str::Chars;
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,7 @@ enum Token {
 /// differ only there are equal.
 ///
 /// Algebra on two patterns is meaningful when both have the same [`Case`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Glob {
     case: Case,
     tokens: Vec<Token>,
@@ -115,40 +116,61 @@ impl Glob {
 
     /// Whether `text` as a whole is in the pattern.
     pub fn matches(&self, text: &str) -> bool {
-        let mut rest = self.tokens.as_slice();
         let mut chars = text.chars();
+        // What stands before the first `*` and behind the last one has its place; only what is between must be searched.
+        let mut middle = self.tokens.as_slice();
+        while let Some((token, rest)) = middle.split_first() {
+            if *token == Token::Any {
+                break;
+            }
+            if !chars.next().is_some_and(|c| self.accepts(*token, c)) {
+                return false;
+            }
+            middle = rest;
+        }
+        if middle.is_empty() {
+            return chars.as_str().is_empty();
+        }
+        while let Some((token, rest)) = middle.split_last() {
+            if *token == Token::Any {
+                break;
+            }
+            if !chars.next_back().is_some_and(|c| self.accepts(*token, c)) {
+                return false;
+            }
+            middle = rest;
+        }
+        self.found_in(middle, chars)
+    }
+
+    /// Whether `text` is in the pattern of these tokens, which begin and end with a `*`.
+    fn found_in(&self, tokens: &[Token], mut text: Chars<'_>) -> bool {
+        let mut rest = tokens;
         // Where to go on when the present attempt fails: behind the last `*`, one character later than before.
         let mut retry = None;
         loop {
             match rest.split_first() {
-                Some((Token::Any, [])) => return true,
+                None | Some((Token::Any, [])) => return true,
                 Some((Token::Any, tail)) => {
-                    retry = Some((tail, chars.clone()));
+                    retry = Some((tail, text.clone()));
                     rest = tail;
                     continue;
                 }
                 Some((token, tail)) => {
-                    let mut ahead = chars.clone();
-                    match ahead.next() {
-                        // A later start leaves even less text for the same tokens.
-                        None => return false,
-                        Some(c) if self.accepts(*token, c) => {
-                            rest = tail;
-                            chars = ahead;
-                            continue;
-                        }
-                        Some(_) => {}
+                    // A later start leaves even less text for the same tokens.
+                    let Some(c) = text.next() else { return false };
+                    if self.accepts(*token, c) {
+                        rest = tail;
+                        continue;
                     }
                 }
-                None if chars.as_str().is_empty() => return true,
-                None => {}
             }
             let Some((tail, from)) = &mut retry else { return false };
             if from.next().is_none() {
                 return false;
             }
             rest = tail;
-            chars = from.clone();
+            text = from.clone();
         }
     }
 
@@ -196,13 +218,21 @@ impl Glob {
     /// Whether every text in `inner` is in `self`. Never true when it isn't so; false in rare cases where it is so, such as
     /// `?*` against `*b`, which cost a proof but never make one wrong.
     pub fn contains(&self, inner: &Self) -> bool {
-        // A walk through `self` that reads the tokens of `inner`: a `*` of `inner` can only be read by a `*` of `self`, a
-        // `?` by `*` or `?`. `row[i]` says that the first i tokens of `self` can have read what was read so far.
-        let mut row = vec![false; self.tokens.len() + 1];
+        // Most patterns that are compared differ in plain text early on.
+        let (mut own, mut read) = (self.tokens.as_slice(), inner.tokens.as_slice());
+        while let Some((Token::Char(a), rest)) = own.split_first() {
+            match read.split_first() {
+                Some((Token::Char(b), read_rest)) if a == b => (own, read) = (rest, read_rest),
+                Some(_) | None => return false,
+            }
+        }
+        // A walk through `own` that reads the tokens of `inner`: a `*` of `inner` can only be read by a `*` of `own`, a `?`
+        // by `*` or `?`. `row[i]` says that the first i tokens of `own` can have read what was read so far.
+        let mut row = vec![false; own.len() + 1];
         set(&mut row, 0);
-        for read in &inner.tokens {
+        for read in read {
             let mut next = vec![false; row.len()];
-            for (i, own) in self.tokens.iter().enumerate() {
+            for (i, own) in own.iter().enumerate() {
                 if !get(&row, i) {
                     continue;
                 }
@@ -219,8 +249,8 @@ impl Glob {
             }
             row = next;
         }
-        let last = self.tokens.len();
-        get(&row, last) || (self.tokens.last() == Some(&Token::Any) && last > 0 && get(&row, last - 1))
+        let last = own.len();
+        get(&row, last) || (own.last() == Some(&Token::Any) && get(&row, last - 1))
     }
 
     /// The texts of the pattern that start with `prefix`, as patterns that each start with it. Exact; empty when there are
@@ -283,5 +313,11 @@ impl fmt::Display for Glob {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Glob({self})")
     }
 }

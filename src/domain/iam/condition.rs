@@ -161,6 +161,12 @@ impl CompiledCondition {
         &self.key
     }
 
+    /// Whether the condition holds in every request that has these values for these keys, whatever else it has.
+    pub fn always_holds(&self, known: &Context) -> bool {
+        let decided = !known.values(&self.key).is_empty() && !self.values.iter().any(Template::has_variables);
+        decided && self.is_met(known)
+    }
+
     /// Whether the condition holds for a request with this context.
     pub fn is_met(&self, context: &Context) -> bool {
         let Operator {
@@ -187,12 +193,15 @@ impl CompiledCondition {
     }
 }
 
+/// Two texts that differ in case only differ in length by at most this factor (one byte and three: `k` and the Kelvin sign).
+const LONGEST_FOLDING: usize = 3;
+
 /// Whether one value of the document and one of the request agree. What cannot be read agrees with nothing.
 fn holds(test: Test, own: &Template, value: &str, context: &Context) -> bool {
     match test {
-        Test::StringEquals => own.text(context).is_some_and(|own| own == value),
+        Test::StringEquals => own.text(context, value.len()).is_some_and(|own| own == value),
         Test::StringEqualsIgnoreCase => own
-            .text(context)
+            .text(context, value.len().saturating_mul(LONGEST_FOLDING))
             .is_some_and(|own| own.to_lowercase() == value.to_lowercase()),
         Test::StringLike => own.matches(value, context),
         Test::Numeric(comparison) => compare(comparison, Decimal::parse(value), Decimal::parse(own.source())),
@@ -241,6 +250,9 @@ fn arn_like(own: &Template, value: &str, context: &Context) -> bool {
     }
     if own.source() == "*" {
         return true;
+    }
+    if !own.can_be_in(value, context) {
+        return false;
     }
     let Some(segments) = own.arn_segments(context) else {
         return false;

@@ -119,6 +119,11 @@ fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// The context keys that follow from who asks, and so are the same in all of his requests.
+pub fn context_of(caller: &Caller) -> Context {
+    completed(Context::new(), caller, None)
+}
+
 fn completed(mut context: Context, caller: &Caller, resource_account: Option<&str>) -> Context {
     if let Some(arn) = caller.principal_arn() {
         context.add_default("aws:PrincipalArn", &arn);

@@ -1,6 +1,7 @@
 //! Roles: what a policy document decides, what a role's credentials can do, what a role must look like, and the plan for
 //! one role.
 
+pub mod actions;
 pub mod compiled;
 pub mod condition;
 pub mod context;
@@ -10,6 +11,7 @@ mod observation;
 mod ownership;
 mod plan;
 pub mod principal;
+pub mod proof;
 mod revert;
 pub mod role;
 #[cfg(test)]

@@ -151,6 +151,17 @@ impl Caller {
         }
     }
 
+    /// The caller's partition; None for those without an ARN of their own.
+    pub fn partition(&self) -> Option<&str> {
+        match self {
+            Self::Role { partition, .. }
+            | Self::User { partition, .. }
+            | Self::FederatedUser { partition, .. }
+            | Self::Root { partition, .. } => Some(partition),
+            Self::Service(_) | Self::Federated(_) | Self::Anonymous => None,
+        }
+    }
+
     /// The value of `aws:PrincipalArn`: for a session the ARN of its role, known only with the role's path.
     pub fn principal_arn(&self) -> Option<String> {
         match self {
@@ -324,6 +335,13 @@ impl fmt::Display for Caller {
                 session: Some(session),
                 path: _,
             } => write!(f, "arn:{partition}:sts::{account}:assumed-role/{name}/{session}"),
+            Self::Role {
+                partition,
+                account,
+                name,
+                session: None,
+                path: None,
+            } => write!(f, "arn:{partition}:iam::{account}:role/{name}"),
             Self::Service(name) | Self::Federated(name) => f.write_str(name),
             Self::Anonymous => f.write_str("*"),
             Self::Role { .. } | Self::User { .. } | Self::FederatedUser { .. } | Self::Root { .. } => {

@@ -66,12 +66,13 @@ impl Template {
     pub fn matches(&self, text: &str, context: &Context) -> bool {
         match &self.fixed {
             Some(glob) => glob.matches(text),
-            None => self.build(context).is_some_and(|glob| glob.matches(text)),
+            None => self.can_be_in(text, context) && self.build(context).is_some_and(|glob| glob.matches(text)),
         }
     }
 
-    /// The text with its variables replaced, wildcards as written; None when a variable has no value.
-    pub fn text(&self, context: &Context) -> Option<String> {
+    /// The text with its variables replaced and its wildcards as written, where it is no longer than `max` bytes; None
+    /// also when a variable has no value.
+    pub fn text(&self, context: &Context, max: usize) -> Option<String> {
         let mut out = String::new();
         for part in &self.parts {
             match part {
@@ -79,8 +80,29 @@ impl Template {
                 Part::Literal(c) => out.push(*c),
                 Part::Variable { key, default } => out.push_str(value(key, default.as_ref(), context)?),
             }
+            if out.len() > max {
+                return None;
+            }
         }
         Some(out)
+    }
+
+    /// False when the pattern needs more characters than `text` has. Asked first, so that a document that repeats a long
+    /// value a thousand times is never built.
+    pub fn can_be_in(&self, text: &str, context: &Context) -> bool {
+        let mut left = text.chars().count();
+        self.parts.iter().all(|part| {
+            let needed = match part {
+                Part::Text(text) => text.chars().filter(|c| *c != '*').count(),
+                Part::Literal(_) => 1,
+                Part::Variable { key, default } => {
+                    value(key, default.as_ref(), context).map_or(0, |value| value.chars().count())
+                }
+            };
+            let enough = needed <= left;
+            left = left.saturating_sub(needed);
+            enough
+        })
     }
 
     /// The pattern with every variable replaced by `*`: everything the text could ever match.
