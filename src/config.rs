@@ -112,27 +112,15 @@ pub struct ClusterFacts {
     pub s3_over_plaintext: bool,
 }
 
-/// The account of a policy is not among the configured ones.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "account {0} is not among the accounts of the operator's configuration; add it there, or correct spec.account.id"
-)]
-pub struct UnknownAccount(
-    /// The account asked for.
-    pub AccountId,
-);
-
 impl Config {
-    /// The settings that hold for policies of one account.
-    ///
-    /// # Errors
-    /// [`UnknownAccount`] if accounts are listed and this is none of them.
-    pub fn settings(&self, account: &AccountId, facts: &ClusterFacts) -> Result<OperatorSettings, UnknownAccount> {
+    /// The settings that hold for policies of one account. One that is not listed gets no caps, and no session either
+    /// (`aws::Sessions`): nothing can be read or written there.
+    pub fn settings(&self, account: &str, facts: &ClusterFacts) -> OperatorSettings {
         let listed = match &self.accounts {
             Accounts::Default => None,
-            Accounts::Listed(accounts) => Some(accounts.get(account).ok_or_else(|| UnknownAccount(account.clone()))?),
+            Accounts::Listed(accounts) => accounts.values().find(|a| a.id.as_str() == account),
         };
-        Ok(OperatorSettings {
+        OperatorSettings {
             cluster_hash: ClusterHash::of(&facts.cluster_id),
             cluster_id: facts.cluster_id.clone(),
             max_mode: self.max_mode,
@@ -145,7 +133,7 @@ impl Config {
             max_suspension: self.max_suspension,
             account_guard: self.account_guard == AccountGuard::Enabled,
             s3_over_plaintext: facts.s3_over_plaintext,
-        })
+        }
     }
 }
 

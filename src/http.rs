@@ -11,9 +11,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
 
 /// Something the operator needs to be ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,11 +89,11 @@ impl Readiness {
 }
 
 /// The three endpoints.
-pub fn router(readiness: Readiness, registry: Arc<Registry>) -> Router {
+pub fn router(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz).with_state(readiness))
-        .route("/metrics", get(metrics).with_state(registry))
+        .route("/metrics", get(exposition).with_state(metrics))
 }
 
 async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
@@ -102,10 +103,9 @@ async fn readyz(State(readiness): State<Readiness>) -> impl IntoResponse {
     }
 }
 
-async fn metrics(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &registry) {
-        Ok(()) => (
+async fn exposition(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
+    match metrics.encode() {
+        Ok(text) => (
             StatusCode::OK,
             [(
                 header::CONTENT_TYPE,
@@ -161,7 +161,7 @@ mod tests {
         let stop = CancellationToken::new();
         let server = tokio::spawn(serve(
             listener,
-            router(readiness, Arc::new(Registry::default())),
+            router(readiness, Arc::new(Metrics::new())),
             stop.clone(),
         ));
         assert!(request(address, "/livez").await.starts_with("HTTP/1.1 200"));

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use crate::aws::{NotLeader, WriteGuard};
 use crate::http::{Gate, Readiness};
 use decide::{Decision, Sight, decide, look, validity};
 
@@ -83,6 +84,12 @@ impl Leadership {
                 changed = self.valid_until.changed() => if changed.is_err() { return },
             }
         }
+    }
+}
+
+impl WriteGuard for Leadership {
+    fn permit(&self) -> Result<Duration, NotLeader> {
+        Self::permit(self).ok_or(NotLeader)
     }
 }
 

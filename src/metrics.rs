@@ -12,12 +12,19 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::cluster::KubeMetrics;
+use crate::controller::ControllerMetrics;
+
 /// Everything that is measured.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     /// Calls to AWS.
     pub aws: AwsMetrics,
+    /// Calls to the Kubernetes API.
+    pub kube: KubeMetrics,
+    /// Reconciles.
+    pub controller: ControllerMetrics,
 }
 
 impl Metrics {
@@ -25,7 +32,14 @@ impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("aidp");
         let aws = AwsMetrics::register(&mut registry);
-        Self { registry, aws }
+        let kube = KubeMetrics::register(&mut registry);
+        let controller = ControllerMetrics::register(&mut registry);
+        Self {
+            registry,
+            aws,
+            kube,
+            controller,
+        }
     }
 
     /// The OpenMetrics text exposition.

@@ -3,6 +3,9 @@
 mod can_i;
 mod crd;
 mod egress;
+#[cfg(feature = "operator")]
+mod run;
+mod version;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -22,6 +25,9 @@ enum Command {
     CanI(Box<can_i::CanI>),
     Crd(crd::Crd),
     Egress(egress::Egress),
+    #[cfg(feature = "operator")]
+    Run(Box<run::Run>),
+    Version(version::Version),
 }
 
 /// Runs the program with these arguments, the first of which is its name. Output goes to standard output, problems to
@@ -32,6 +38,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::CanI(command) => command.run(),
             Command::Crd(command) => command.run(),
             Command::Egress(command) => command.run(),
+            #[cfg(feature = "operator")]
+            Command::Run(command) => command.run(),
+            Command::Version(command) => command.run(),
         },
         Err(problem) => {
             // Nothing better can be done when even the message can't be written.

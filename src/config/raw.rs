@@ -223,9 +223,6 @@ impl Values {
         let second = Duration::from_secs(1);
         let min_interval = check.duration("minInterval", self.min_interval, Duration::from_secs(30), second..=day);
         let max_interval = check.duration("maxInterval", self.max_interval, day, second..=day);
-        if max_interval < min_interval {
-            check.add("maxInterval: shorter than minInterval");
-        }
         check_arn(
             &mut check.problems,
             "oidcProviderARN",

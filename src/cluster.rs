@@ -1,0 +1,51 @@
+//! Kubernetes objects other than our own custom resource: namespaces and NetworkPolicies, read and written here only.
+//!
+//! Lives here: the choke point of calls to the API server, reads → domain values, actions → calls, and the watches that
+//! say that something moved. Does not live here: what a NetworkPolicy should look like (`domain::egress`).
+
+mod call;
+mod enforcer;
+mod execute;
+mod list;
+mod observe;
+mod watch;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::Api;
+
+pub use call::{CALL_TIMEOUT, KubeMetrics};
+pub(crate) use call::{call, is_not_found};
+pub(crate) use watch::WATCH_SECONDS;
+pub use watch::{NamespaceSeen, namespaces, network_policies};
+
+use crate::config::NetworkEnforcer;
+use crate::domain::observed::Read;
+
+/// The cluster as one operator sees it. Cheap to clone.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+    metrics: KubeMetrics,
+    enforcer: NetworkEnforcer,
+}
+
+impl Cluster {
+    /// Reaches the cluster with this client.
+    pub fn new(client: kube::Client, metrics: KubeMetrics, enforcer: NetworkEnforcer) -> Self {
+        Self {
+            client,
+            metrics,
+            enforcer,
+        }
+    }
+
+    /// Uid of namespace kube-system: what tells this cluster from every other.
+    ///
+    /// # Errors
+    /// If it can't be read.
+    pub async fn uid(&self) -> Read<Option<String>> {
+        let api: Api<Namespace> = Api::all(self.client.clone());
+        let namespace = call(&self.metrics, "get namespaces", api.get_metadata("kube-system")).await?;
+        Ok(namespace.metadata.uid)
+    }
+}

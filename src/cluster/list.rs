@@ -1,0 +1,42 @@
+//! Lists in pages, with an end.
+
+use std::future::Future;
+
+use kube::api::{ListParams, ObjectList};
+
+use super::call::{KubeMetrics, call};
+use crate::domain::observed::{CallError, ErrorClass, Read};
+
+/// Objects a page.
+const PAGE: u32 = 500;
+/// Most pages of one list: a bound against a server that never ends it.
+const MAX_PAGES: usize = 100;
+
+/// Every object of a list. `page` fetches one page.
+pub(super) async fn all<K, F>(
+    metrics: &KubeMetrics,
+    operation: &'static str,
+    params: &ListParams,
+    page: impl Fn(ListParams) -> F,
+) -> Read<Vec<K>>
+where
+    K: Clone,
+    F: Future<Output = kube::Result<ObjectList<K>>>,
+{
+    let mut out = Vec::new();
+    let mut params = params.clone().limit(PAGE);
+    for _ in 0..MAX_PAGES {
+        let list = call(metrics, operation, page(params.clone())).await?;
+        out.extend(list.items);
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            None => return Ok(out),
+            Some(token) => params = params.continue_token(&token),
+        }
+    }
+    Err(CallError {
+        operation,
+        class: ErrorClass::Terminal,
+        code: None,
+        message: format!("more than {} objects", MAX_PAGES * PAGE as usize),
+    })
+}

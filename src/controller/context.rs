@@ -1,0 +1,199 @@
+//! What every reconcile of one term of leadership shares.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::{ObjectRef, Store};
+use tokio_util::sync::CancellationToken;
+
+use super::account::Accounts;
+use super::claims::Claims;
+use super::events::Events;
+use super::memory::{Memory, Notes};
+use super::metrics::ControllerMetrics;
+use super::object::Policies;
+use crate::api::{self, AIDataProtectionPolicy};
+use crate::aws::WriteGuard;
+use crate::cluster::{Cluster, KubeMetrics, NamespaceSeen};
+use crate::config::{ClusterFacts, Config};
+use crate::domain::egress::Selector;
+use crate::domain::egress::desired::label_selector;
+use crate::domain::policy::Conflicts;
+
+/// A policy as the watch gives it: one that does not decode must not stop the others.
+pub(super) type Guarded = DeserializeGuard<AIDataProtectionPolicy>;
+
+/// Where the time of day comes from.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What a controller is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// Client for everything but the Lease.
+    pub client: kube::Client,
+    /// AWS.
+    pub accounts: Arc<dyn Accounts>,
+    /// Who allows writes.
+    pub guard: Arc<dyn WriteGuard>,
+    /// Configuration.
+    pub config: Config,
+    /// What was found out at start.
+    pub facts: ClusterFacts,
+    /// Name of this replica, for events.
+    pub instance: String,
+    /// Metrics of calls to the API server.
+    pub kube_metrics: KubeMetrics,
+    /// Metrics of reconciles.
+    pub metrics: ControllerMetrics,
+    /// Clock.
+    pub clock: Clock,
+}
+
+/// What every reconcile shares.
+pub(super) struct Context {
+    pub policies: Policies,
+    pub cluster: Cluster,
+    pub accounts: Arc<dyn Accounts>,
+    pub guard: Arc<dyn WriteGuard>,
+    pub config: Config,
+    pub facts: ClusterFacts,
+    pub metrics: ControllerMetrics,
+    pub events: Events,
+    pub clock: Clock,
+    /// The operator stops: nothing new is begun.
+    pub stopping: CancellationToken,
+    /// Policies as last seen by the watch: for triggers and claims only.
+    pub store: Store<Guarded>,
+    memories: Mutex<BTreeMap<String, Memory>>,
+    notes: Mutex<BTreeMap<String, Notes>>,
+}
+
+impl Context {
+    pub fn new(parts: Parts, store: Store<Guarded>, stopping: CancellationToken) -> Self {
+        let Parts {
+            client,
+            accounts,
+            guard,
+            config,
+            facts,
+            instance,
+            kube_metrics,
+            metrics,
+            clock,
+        } = parts;
+        Self {
+            policies: Policies::new(client.clone(), kube_metrics.clone()),
+            cluster: Cluster::new(client.clone(), kube_metrics.clone(), config.network_enforcer.clone()),
+            events: Events::new(client, instance, kube_metrics),
+            accounts,
+            guard,
+            config,
+            facts,
+            metrics,
+            clock,
+            stopping,
+            store,
+            memories: Mutex::default(),
+            notes: Mutex::default(),
+        }
+    }
+
+    pub fn memories(&self) -> MutexGuard<'_, BTreeMap<String, Memory>> {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn notes(&self) -> MutexGuard<'_, BTreeMap<String, Notes>> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The policy is gone.
+    pub fn forget(&self, name: &str) {
+        self.memories().remove(name);
+        self.notes().remove(name);
+        self.metrics.forget(name);
+    }
+
+    /// Forgets whatever the store does not hold.
+    pub fn forget_missing(&self) {
+        let known: Vec<String> = self.memories().keys().chain(self.notes().keys()).cloned().collect();
+        for name in known {
+            if self.store.get(&ObjectRef::new(&name)).is_none() {
+                self.forget(&name);
+            }
+        }
+    }
+
+    /// What other policies hold of what this one names.
+    pub fn conflicts(&self, policy: &AIDataProtectionPolicy) -> Conflicts {
+        let others = self.all_claims();
+        Claims::of(policy, self.config.max_mode).conflicts(&others)
+    }
+
+    fn all_claims(&self) -> Vec<Claims> {
+        let policies = self.store.state();
+        let decoded = policies.iter().filter_map(|guarded| guarded.0.as_ref().ok());
+        decoded.map(|p| Claims::of(p, self.config.max_mode)).collect()
+    }
+
+    /// Policies for which it has changed who holds what; each is to be reconciled.
+    pub fn claims_moved(&self) -> Vec<ObjectRef<Guarded>> {
+        let waiting: Vec<(String, Conflicts)> = self
+            .notes()
+            .iter()
+            .filter(|(_, notes)| !notes.conflicts.is_empty() && !notes.claims)
+            .map(|(name, notes)| (name.clone(), notes.conflicts.clone()))
+            .collect();
+        if waiting.is_empty() {
+            return Vec::new();
+        }
+        let all = self.all_claims();
+        let moved: Vec<String> = waiting
+            .into_iter()
+            .filter(|(name, known)| {
+                let own = all.iter().find(|claims| claims.name() == name);
+                own.is_some_and(|own| own.conflicts(&all) != *known)
+            })
+            .map(|(name, _)| name)
+            .collect();
+        self.note(&moved, |notes| notes.claims = true)
+    }
+
+    /// Policies to which it matters that this namespace appeared, changed or went.
+    pub fn namespace_moved(&self, seen: &NamespaceSeen) -> Vec<ObjectRef<Guarded>> {
+        let policies = self.store.state();
+        let concerned: Vec<String> = policies
+            .iter()
+            .filter_map(|guarded| guarded.0.as_ref().ok())
+            .filter(|policy| {
+                let matched = |selector: &api::Selector| {
+                    Selector::parse(&label_selector(selector)).is_ok_and(|s| s.matches(&seen.labels))
+                };
+                policy.spec.egress.iter().any(|rule| matched(&rule.namespace_selector)) || {
+                    let notes = self.notes();
+                    let known = notes.get(&policy.name_any());
+                    known.is_some_and(|notes| notes.namespaces.contains(&seen.name))
+                }
+            })
+            .map(ResourceExt::name_any)
+            .collect();
+        self.note(&concerned, |notes| notes.moved = true)
+    }
+
+    /// Something happened to a NetworkPolicy of this policy.
+    pub fn network_policy_moved(&self, policy: &str) -> Option<ObjectRef<Guarded>> {
+        // A label is anybody's to write: a name that is no policy's leads nowhere.
+        self.store.get(&ObjectRef::new(policy))?;
+        self.note(&[policy.to_owned()], |notes| notes.moved = true).pop()
+    }
+
+    fn note(&self, names: &[String], note: impl Fn(&mut Notes)) -> Vec<ObjectRef<Guarded>> {
+        let mut all = self.notes();
+        for name in names {
+            note(all.entry(name.clone()).or_default());
+        }
+        names.iter().map(|name| ObjectRef::new(name)).collect()
+    }
+}

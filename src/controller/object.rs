@@ -1,0 +1,118 @@
+//! The policy object at the API server: read whole, its status applied, its finalizer set and removed.
+
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::ApiResource;
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use super::memory::has_finalizer;
+use crate::api::{AIDataProtectionPolicy, AIDataProtectionPolicyStatus, FIELD_MANAGER, FINALIZER};
+use crate::cluster::{KubeMetrics, call, is_not_found};
+use crate::domain::observed::{CallError, Read};
+
+/// The policies of the cluster. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Policies {
+    api: Api<DynamicObject>,
+    metrics: KubeMetrics,
+}
+
+/// A policy as read.
+pub(super) enum Stored {
+    /// It is what this version understands.
+    Policy(Box<AIDataProtectionPolicy>),
+    /// It is not: stored under another schema. With what the decoder said.
+    Undecodable(Box<DynamicObject>, String),
+}
+
+impl Policies {
+    pub fn new(client: kube::Client, metrics: KubeMetrics) -> Self {
+        let api = Api::all_with(client, &resource());
+        Self { api, metrics }
+    }
+
+    /// The object as it is now, not as some cache has it. None if it is gone.
+    pub async fn get(&self, name: &str) -> Read<Option<Stored>> {
+        let object = match call(&self.metrics, "get policies", self.api.get(name)).await {
+            Ok(object) => object,
+            Err(error) if is_not_found(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let decoded = serde_json::to_value(&object).and_then(serde_json::from_value);
+        Ok(Some(match decoded {
+            Ok(policy) => Stored::Policy(Box::new(policy)),
+            Err(error) => Stored::Undecodable(Box::new(object), error.to_string()),
+        }))
+    }
+
+    /// Whether the CRD is there. Asks as little as possible.
+    pub async fn served(&self) -> Read<()> {
+        let params = kube::api::ListParams::default().limit(1);
+        call(&self.metrics, "list policies", self.api.list_metadata(&params))
+            .await
+            .map(drop)
+    }
+
+    /// Applies the whole status.
+    pub async fn apply_status(&self, name: &str, status: &AIDataProtectionPolicyStatus) -> Read<()> {
+        self.apply_raw_status(name, json!(status)).await
+    }
+
+    /// Applies the whole status, given as JSON.
+    pub async fn apply_raw_status(&self, name: &str, status: Value) -> Read<()> {
+        let resource = resource();
+        let patch = json!({"apiVersion": resource.api_version, "kind": resource.kind, "status": status});
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let patch = Patch::Apply(patch);
+        let request = self.api.patch_status(name, &params, &patch);
+        call(&self.metrics, "apply policies/status", request).await.map(drop)
+    }
+
+    /// Adds our finalizer, unless the object has changed since it was read.
+    pub async fn add_finalizer(&self, object: &AIDataProtectionPolicy) -> Read<()> {
+        let mut finalizers = object.finalizers().to_vec();
+        if !has_finalizer(object) {
+            finalizers.push(FINALIZER.to_owned());
+        }
+        self.set_finalizers(object, &finalizers).await
+    }
+
+    /// Removes our finalizer, unless the object has changed since it was read. An object that is gone needs none.
+    pub async fn remove_finalizer(&self, object: &AIDataProtectionPolicy) -> Read<()> {
+        let mut finalizers = object.finalizers().to_vec();
+        finalizers.retain(|f| f != FINALIZER);
+        match self.set_finalizers(object, &finalizers).await {
+            Err(error) if is_not_found(&error) => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn set_finalizers(&self, object: &AIDataProtectionPolicy, finalizers: &[String]) -> Read<()> {
+        // With the resourceVersion: somebody else's finalizer must not get lost.
+        let patch = Patch::Merge(json!({"metadata": {
+            "resourceVersion": object.resource_version(),
+            "finalizers": finalizers,
+        }}));
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let name = object.name_any();
+        let request = self.api.patch_metadata(&name, &params, &patch);
+        call(&self.metrics, "patch policies", request).await.map(drop)
+    }
+}
+
+fn resource() -> ApiResource {
+    ApiResource::erase::<AIDataProtectionPolicy>(&<AIDataProtectionPolicy as Resource>::DynamicType::default())
+}
+
+/// Whether the API server refused the object for its size: etcd's limit on a request, or the server's on a body.
+pub(super) fn is_too_large(error: &CallError) -> bool {
+    let message = &error.message;
+    error.code.as_deref() == Some("RequestEntityTooLarge")
+        || message.contains("request is too large")
+        || message.contains("ResourceExhausted")
+        || message.contains("trying to send message larger than max")
+        || message.contains("Request entity too large")
+}

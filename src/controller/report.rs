@@ -1,0 +1,71 @@
+//! Step five: the report is delivered: one status patch if it changed, then events.
+
+use tracing::{info, warn};
+
+use super::context::Context;
+use super::object::is_too_large;
+use crate::api::{AIDataProtectionPolicy, AIDataProtectionPolicyStatus};
+use crate::aws::NotLeader;
+use crate::domain::observed::{CallError, ErrorClass, Read};
+use crate::domain::report::{self, Report, too_large};
+
+/// Writes the report and says what the object's status is then.
+///
+/// # Errors
+/// If the status could not be written.
+pub(super) async fn deliver(
+    ctx: &Context,
+    policy: &AIDataProtectionPolicy,
+    report: Report,
+    context: &report::Context<'_>,
+) -> Read<Delivered> {
+    let name = policy.metadata.name.as_deref().unwrap_or_default();
+    let report = match write(ctx, name, &report, context).await {
+        Ok(()) => report,
+        Err(error) if is_too_large(&error) => {
+            warn!(%error, "The status is too large; it is written without findings and history.");
+            let smaller = too_large(&report, context);
+            write(ctx, name, &smaller, context).await?;
+            smaller
+        }
+        Err(error) => return Err(error),
+    };
+    ctx.events.publish(policy, &report.events).await;
+    let seconds = report.complete.then(|| context.now.as_second());
+    ctx.metrics.stands(name, &report.status, seconds);
+    Ok(Delivered {
+        status: report.status,
+        complete: report.complete,
+        reason: report.reason,
+    })
+}
+
+/// What the object says now.
+pub(super) struct Delivered {
+    pub status: AIDataProtectionPolicyStatus,
+    pub complete: bool,
+    pub reason: report::Reason,
+}
+
+async fn write(ctx: &Context, name: &str, report: &Report, context: &report::Context<'_>) -> Read<()> {
+    if !report.changed(context.old) {
+        return Ok(());
+    }
+    may_write(ctx, "apply policies/status")?;
+    ctx.policies.apply_status(name, &report.status).await?;
+    info!(reason = report.reason.as_str(), "Status written.");
+    Ok(())
+}
+
+/// Status and finalizers are the leader's as well.
+///
+/// # Errors
+/// If this replica leads no more.
+pub(super) fn may_write(ctx: &Context, operation: &'static str) -> Read<()> {
+    ctx.guard.permit().map(drop).map_err(|NotLeader| CallError {
+        operation,
+        class: ErrorClass::Transient,
+        code: Some("NotLeader".to_owned()),
+        message: "this replica leads no more".to_owned(),
+    })
+}

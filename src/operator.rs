@@ -1,0 +1,305 @@
+//! The operator as a process: start, terms of leadership, end.
+//!
+//! Order at the end: readiness fails, intake stops, what is under way ends (bounded), the Lease is released, the endpoints
+//! close. What is missing at the start (API server, CRD) is waited for, not died of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::Api;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::aws::{AccountAccess, AwsSettings, CaBundleError, Sessions};
+use crate::cluster::Cluster;
+use crate::config::{AccountConfig, Accounts, ClusterFacts, Config};
+use crate::controller::{self, Parts};
+use crate::domain::observed::{CallError, ErrorClass};
+use crate::http::{self, Gate, Readiness};
+use crate::leader::{Election, Leadership, LeaseSettings};
+use crate::metrics::Metrics;
+use crate::telemetry;
+
+/// How long reconciles may go on after the end was asked for.
+const DRAIN: Duration = Duration::from_secs(20);
+/// Pause between looks at something that is missing at the start.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Namespace assumed where neither configuration nor ServiceAccount says which it is.
+const NAMESPACE: &str = "aidp-system";
+
+/// What the operator cannot start without.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The operating system refused.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// No way to the API server is configured.
+    #[error("no configuration for the Kubernetes API found (neither KUBECONFIG nor a ServiceAccount): {0}")]
+    Kubeconfig(Box<dyn std::error::Error + Send + Sync>),
+    /// The API server refuses what the operator needs to start.
+    #[error("{0}; see deploy/rbac.yaml for the rights that the operator needs")]
+    Refused(CallError),
+    /// `AWS_CA_BUNDLE`.
+    #[error(transparent)]
+    CaBundle(#[from] CaBundleError),
+}
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`StartError`] if it cannot start.
+pub fn run(config: Config) -> Result<(), StartError> {
+    // Which crypto provider is the default must not depend on which crate asks first. An error says that one is set.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    if telemetry::init(config.log_format, &config.log_filter).is_err() {
+        warn!("A log subscriber was installed before.");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(system("the asynchronous runtime"))?;
+    runtime.block_on(operate(config))
+}
+
+fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
+    let what = what.into();
+    move |source| StartError::System { what, source }
+}
+
+async fn operate(config: Config) -> Result<(), StartError> {
+    let stop = on_signal()?;
+    let metrics = Arc::new(Metrics::new());
+    let readiness = Readiness::default();
+    let address = config.listen_address;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(system(format!("listening on {address}")))?;
+    let serving = CancellationToken::new();
+    let router = http::router(readiness.clone(), metrics.clone());
+    let server = tokio::spawn(http::serve(listener, router, serving.clone()));
+    info!(version = env!("CARGO_PKG_VERSION"), %address, max_mode = ?config.max_mode, "Starting.");
+
+    let failing = readiness.clone();
+    let failing_on = stop.clone();
+    tokio::spawn(async move {
+        failing_on.cancelled().await;
+        failing.close(Gate::Running, "stopping");
+    });
+
+    let kubernetes = kubernetes_config().await?;
+    let client = client(&kubernetes)?;
+    let result = tokio::select! {
+        () = stop.cancelled() => Ok(None),
+        started = prepare(&config, &kubernetes, &client, &metrics, &readiness) => started.map(Some),
+    };
+    if let Some((facts, sessions)) = result? {
+        let identity = identity();
+        let lease_client = self::client(&kubernetes)?;
+        let lease = Api::<Lease>::namespaced(lease_client, &facts.operator_namespace);
+        let settings = LeaseSettings {
+            name: config.lease_name.clone(),
+            identity: identity.clone(),
+            duration: config.lease_duration,
+        };
+        let (election, leadership) = Election::new(lease, settings, readiness.clone());
+        let campaigning = CancellationToken::new();
+        let election = tokio::spawn(election.run(campaigning.clone()));
+        let parts = Parts {
+            client,
+            accounts: Arc::new(sessions),
+            guard: Arc::new(leadership.clone()),
+            config,
+            facts,
+            instance: identity,
+            kube_metrics: metrics.kube.clone(),
+            metrics: metrics.controller.clone(),
+            clock: Arc::new(jiff::Timestamp::now),
+        };
+        terms(parts, leadership, readiness, stop).await;
+        campaigning.cancel();
+        // It releases the Lease, within a bound of its own.
+        let _ = election.await;
+    }
+    serving.cancel();
+    let _ = timeout(Duration::from_secs(2), server).await;
+    info!("Stopped.");
+    Ok(())
+}
+
+/// Leads, loses the leadership, leads again, until `stop`.
+async fn terms(parts: Parts, mut leadership: Leadership, readiness: Readiness, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = leadership.acquired() => {}
+        }
+        let term = controller::run(parts.clone(), readiness.clone(), stop.child_token());
+        tokio::select! {
+            () = term => {}
+            // Dropped as it is: whoever leads now does the rest.
+            () = leadership.lost() => warn!("Leadership is lost; all work is dropped."),
+            () = async { stop.cancelled().await; sleep(DRAIN).await } => {
+                warn!("Not everything ended in time.");
+            }
+        }
+    }
+}
+
+fn on_signal() -> Result<CancellationToken, StartError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("a handler for SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("a handler for SIGINT"))?;
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("Stopping.");
+        stopping.cancel();
+    });
+    Ok(stop)
+}
+
+/// Inside a cluster its ServiceAccount, unless `KUBECONFIG` says otherwise; elsewhere the user's kubeconfig.
+async fn kubernetes_config() -> Result<kube::Config, StartError> {
+    let inside = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && std::env::var_os("KUBECONFIG").is_none();
+    let mut config = if inside {
+        kube::Config::incluster().map_err(|e| StartError::Kubeconfig(Box::new(e)))?
+    } else {
+        kube::Config::infer()
+            .await
+            .map_err(|e| StartError::Kubeconfig(Box::new(e)))?
+    };
+    // Repetition is decided in one place: by the controller's backoff.
+    config.default_retry = false;
+    config.connect_timeout = Some(Duration::from_secs(5));
+    Ok(config)
+}
+
+fn client(config: &kube::Config) -> Result<kube::Client, StartError> {
+    kube::Client::try_from(config.clone()).map_err(|e| StartError::Kubeconfig(Box::new(e)))
+}
+
+/// Waits for API server and CRD, and finds out what the configuration leaves open.
+async fn prepare(
+    config: &Config,
+    kubernetes: &kube::Config,
+    client: &kube::Client,
+    metrics: &Metrics,
+    readiness: &Readiness,
+) -> Result<(ClusterFacts, Sessions), StartError> {
+    loop {
+        match controller::crd_served(client, &metrics.kube).await {
+            Ok(()) => break,
+            Err(error) => {
+                wait_for(&error, readiness)?;
+                warn!(%error, "Waiting for the API server to serve AIDataProtectionPolicies.");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    readiness.open(Gate::ApiServer);
+    readiness.open(Gate::Crd);
+    let cluster = Cluster::new(client.clone(), metrics.kube.clone(), config.network_enforcer.clone());
+    let cluster_id = loop {
+        if let Some(id) = &config.cluster_id {
+            break id.clone();
+        }
+        match cluster.uid().await {
+            Ok(Some(uid)) => break uid,
+            Ok(None) => warn!("Namespace kube-system has no uid; waiting."),
+            Err(error) => {
+                wait_for(&error, readiness)?;
+                warn!(%error, "Waiting for namespace kube-system.");
+            }
+        }
+        sleep(PAUSE).await;
+    };
+    let sessions = Sessions::load(&aws_settings(config), &metrics.aws).await?;
+    let in_cluster = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let found = in_cluster.then(|| kubernetes.default_namespace.clone());
+    let facts = ClusterFacts {
+        cluster_id,
+        operator_namespace: config
+            .operator_namespace
+            .clone()
+            .or(found)
+            .unwrap_or_else(|| NAMESPACE.to_owned()),
+        s3_over_plaintext: sessions.s3_over_plaintext(),
+    };
+    info!(
+        cluster_id = facts.cluster_id,
+        namespace = facts.operator_namespace,
+        "Ready to lead."
+    );
+    Ok((facts, sessions))
+}
+
+/// Closes the gate that a failure at start is about; what will not pass by itself ends the start.
+fn wait_for(error: &CallError, readiness: &Readiness) -> Result<(), StartError> {
+    match error.class {
+        ErrorClass::AccessDenied | ErrorClass::Credentials => return Err(StartError::Refused(error.clone())),
+        ErrorClass::NotFound => {
+            readiness.open(Gate::ApiServer);
+            readiness.close(
+                Gate::Crd,
+                "the CustomResourceDefinition is missing; apply it: aidp crd | kubectl apply -f -",
+            );
+        }
+        ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Unsupported | ErrorClass::Terminal => {
+            readiness.close(Gate::ApiServer, error.to_string());
+        }
+    }
+    Ok(())
+}
+
+fn aws_settings(config: &Config) -> AwsSettings {
+    let accounts = match &config.accounts {
+        Accounts::Default => Vec::new(),
+        Accounts::Listed(accounts) => accounts
+            .values()
+            .map(|account| {
+                let AccountConfig {
+                    id,
+                    role_arn,
+                    external_id,
+                    allowed_buckets: _,
+                    allowed_kms_accounts: _,
+                    role_boundary_arn: _,
+                } = account.clone();
+                AccountAccess {
+                    id,
+                    role_arn,
+                    external_id,
+                    region: None,
+                }
+            })
+            .collect(),
+    };
+    AwsSettings {
+        accounts,
+        ..AwsSettings::default()
+    }
+}
+
+/// Who we are, unique to this process: the pod's name and when it started.
+fn identity() -> String {
+    let host = std::env::var("POD_NAME")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .unwrap_or_else(|_| "aidp".to_owned());
+    format!(
+        "{host}_{}_{:x}",
+        std::process::id(),
+        jiff::Timestamp::now().as_nanosecond()
+    )
+}
