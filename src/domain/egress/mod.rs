@@ -12,6 +12,7 @@ pub mod admin;
 pub mod compare;
 pub mod credentials;
 pub mod desired;
+pub mod enforcer;
 pub mod excess;
 pub mod flows;
 pub mod manifest;
