@@ -67,7 +67,7 @@ struct Values {
     #[arg(long, env = "AIDP_LOG_FORMAT", value_name = "FORMAT")]
     #[serde(deserialize_with = "scalar")]
     log_format: Option<String>,
-    /// What is logged, e.g. info or aidp=debug,warn; default info
+    /// What is logged, e.g. aidp=debug,warn; default info,kube_runtime=warn
     #[arg(long, env = "AIDP_LOG", value_name = "FILTER")]
     #[serde(deserialize_with = "scalar")]
     log_filter: Option<String>,
@@ -381,7 +381,7 @@ impl Check {
     }
 
     fn filter(&mut self, value: Option<String>) -> String {
-        let value = value.unwrap_or_else(|| "info".to_owned());
+        let value = value.unwrap_or_else(|| "info,kube_runtime=warn".to_owned());
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&value) {
             self.add(format!("logFilter: {value:?}: {error}"));
         }

@@ -23,7 +23,7 @@ fn an_empty_configuration_is_the_documented_defaults() {
         concurrency: NonZeroU16::new(8).unwrap(),
         listen_address: "0.0.0.0:8080".parse().unwrap(),
         log_format: LogFormat::Json,
-        log_filter: "info".to_owned(),
+        log_filter: "info,kube_runtime=warn".to_owned(),
         min_interval: Duration::from_secs(30),
         max_interval: Duration::from_hours(24),
         max_suspension: Duration::from_hours(24),

@@ -53,19 +53,20 @@ impl Policies {
             .map(drop)
     }
 
-    /// Applies the whole status.
-    pub async fn apply_status(&self, name: &str, status: &AIDataProtectionPolicyStatus) -> Read<()> {
+    /// Applies the whole status; returns the object's new resourceVersion.
+    pub async fn apply_status(&self, name: &str, status: &AIDataProtectionPolicyStatus) -> Read<Option<String>> {
         self.apply_raw_status(name, json!(status)).await
     }
 
-    /// Applies the whole status, given as JSON.
-    pub async fn apply_raw_status(&self, name: &str, status: Value) -> Read<()> {
+    /// The same with the status given as JSON.
+    pub async fn apply_raw_status(&self, name: &str, status: Value) -> Read<Option<String>> {
         let resource = resource();
         let patch = json!({"apiVersion": resource.api_version, "kind": resource.kind, "status": status});
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(patch);
         let request = self.api.patch_status(name, &params, &patch);
-        call(&self.metrics, "apply policies/status", request).await.map(drop)
+        let written = call(&self.metrics, "apply policies/status", request).await?;
+        Ok(written.metadata.resource_version)
     }
 
     /// Adds our finalizer, unless the object has changed since it was read.

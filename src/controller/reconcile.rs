@@ -153,7 +153,7 @@ impl Pass<'_> {
         };
         let mut object = object.clone();
         match self.tell(&object, &Judgement::Observing { policy: &policy }).await {
-            Ok(begun) => object.status = Some(begun.status),
+            Ok(begun) => begun.put_on(&mut object),
             Err(error) => return self.put_off(&error),
         }
         let (account, observed) = match self.look(&policy).await {
@@ -193,8 +193,7 @@ impl Pass<'_> {
                 outcome: &outcome,
                 caller,
             };
-            let claimed = self.tell(&object, &before).await?;
-            object.status = Some(claimed.status);
+            self.tell(&object, &before).await?.put_on(&mut object);
         }
         let Enforced { outcome, wait_until } = self.enforce(&object, policy, plan, account).await;
         let after = Judgement::Observed {

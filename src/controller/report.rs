@@ -20,13 +20,13 @@ pub(super) async fn deliver(
     context: &report::Context<'_>,
 ) -> Read<Delivered> {
     let name = policy.metadata.name.as_deref().unwrap_or_default();
-    let report = match write(ctx, name, &report, context).await {
-        Ok(()) => report,
+    let (report, version) = match write(ctx, name, &report, context).await {
+        Ok(version) => (report, version),
         Err(error) if is_too_large(&error) => {
             warn!(%error, "The status is too large; it is written without findings and history.");
             let smaller = too_large(&report, context);
-            write(ctx, name, &smaller, context).await?;
-            smaller
+            let version = write(ctx, name, &smaller, context).await?;
+            (smaller, version)
         }
         Err(error) => return Err(error),
     };
@@ -35,6 +35,7 @@ pub(super) async fn deliver(
     ctx.metrics.stands(name, &report.status, seconds);
     Ok(Delivered {
         status: report.status,
+        version: version.or_else(|| policy.metadata.resource_version.clone()),
         complete: report.complete,
         reason: report.reason,
     })
@@ -43,18 +44,29 @@ pub(super) async fn deliver(
 /// What the object says now.
 pub(super) struct Delivered {
     pub status: AIDataProtectionPolicyStatus,
+    /// The object's resourceVersion.
+    pub version: Option<String>,
     pub complete: bool,
     pub reason: report::Reason,
 }
 
-async fn write(ctx: &Context, name: &str, report: &Report, context: &report::Context<'_>) -> Read<()> {
+impl Delivered {
+    /// Brings the object up to date.
+    pub fn put_on(self, object: &mut AIDataProtectionPolicy) {
+        object.metadata.resource_version = self.version;
+        object.status = Some(self.status);
+    }
+}
+
+/// Writes the status if it changed; returns the object's new resourceVersion.
+async fn write(ctx: &Context, name: &str, report: &Report, context: &report::Context<'_>) -> Read<Option<String>> {
     if !report.changed(context.old) {
-        return Ok(());
+        return Ok(None);
     }
     may_write(ctx, "apply policies/status")?;
-    ctx.policies.apply_status(name, &report.status).await?;
+    let version = ctx.policies.apply_status(name, &report.status).await?;
     info!(reason = report.reason.as_str(), "Status written.");
-    Ok(())
+    Ok(version)
 }
 
 /// Status and finalizers are the leader's as well.

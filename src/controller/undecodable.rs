@@ -42,7 +42,7 @@ pub(super) async fn tell(pass: &mut Pass<'_>, object: &DynamicObject, problem: S
         return Rest::Change;
     }
     let written = match may_write(pass.ctx, "apply policies/status") {
-        Ok(()) => pass.ctx.policies.apply_raw_status(pass.name, next).await,
+        Ok(()) => pass.ctx.policies.apply_raw_status(pass.name, next).await.map(drop),
         Err(error) => Err(error),
     };
     match written {
