@@ -49,3 +49,8 @@ impl Cluster {
         Ok(namespace.metadata.uid)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;

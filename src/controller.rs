@@ -130,11 +130,27 @@ fn policies(
             }
             Err(error) => {
                 warn!(%error, "The watch on policies failed; it is tried again.");
-                readiness.close(Gate::Crd, "policies cannot be watched");
+                // Not for a connection that broke: a watch that goes on where it left off says nothing of it.
+                if is_missing(&error) {
+                    readiness.close(Gate::Crd, "the CustomResourceDefinition is missing");
+                }
                 Vec::new()
             }
         })
         .flat_map(stream::iter)
+}
+
+/// Whether the API server does not know the resource.
+fn is_missing(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_not_found(),
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => false,
+    }
 }
 
 /// What the store need not hold: the reconcile reads the object itself.
@@ -172,3 +188,6 @@ impl Drop for Lead {
         self.0.leads(false);
     }
 }
+
+#[cfg(test)]
+mod tests;

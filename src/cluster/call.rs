@@ -109,7 +109,7 @@ const fn class_label(class: ErrorClass) -> &'static str {
     }
 }
 
-fn classify(operation: &'static str, error: &kube::Error) -> CallError {
+pub(super) fn classify(operation: &'static str, error: &kube::Error) -> CallError {
     let (class, code, message) = match error {
         kube::Error::Api(status) => {
             let class = match status.code {

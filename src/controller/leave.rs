@@ -58,7 +58,7 @@ async fn take_back(pass: &mut Pass<'_>, object: &AIDataProtectionPolicy) -> Read
         Err(trouble) => return Ok(stall(pass, object, &trouble.to_string()).await),
     };
     let plan = revert(&policy, &observed);
-    let Enforced { outcome, wait_until: _ } = pass.enforce(object, &policy, &plan, &*account).await;
+    let Enforced { outcome, wait_until: _ } = pass.enforce(&policy, &plan, &*account, |_| true).await;
     let judgement = Judgement::Observed {
         policy: &policy,
         plan: &plan,

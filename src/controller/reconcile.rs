@@ -21,6 +21,7 @@ use super::rest::{Rest, next};
 use super::{leave, undecodable};
 use crate::api::{AIDataProtectionPolicy, DeletionPolicy, Mode, RECONCILE_REQUESTED_AT, SUSPEND_UNTIL, Targets};
 use crate::domain::action::PlannedAction;
+use crate::domain::finding::Target;
 use crate::domain::observed::{CallError, CallerIdentity, Observed, Read};
 use crate::domain::plan::{AccountTrouble, Plan, guard_account, plan};
 use crate::domain::policy::{InvalidSpec, OperatorSettings, PolicySource, ValidatedPolicy, validate};
@@ -195,7 +196,9 @@ impl Pass<'_> {
             };
             self.tell(&object, &before).await?.put_on(&mut object);
         }
-        let Enforced { outcome, wait_until } = self.enforce(&object, policy, plan, account).await;
+        // Without inventory no write: a crash would forget it.
+        let held = |target: &Target| holds(object.status.as_ref(), target);
+        let Enforced { outcome, wait_until } = self.enforce(policy, plan, account, held).await;
         let after = Judgement::Observed {
             policy,
             plan,
@@ -208,24 +211,23 @@ impl Pass<'_> {
         Ok(Rest::of(plan, &outcome, policy.interval))
     }
 
-    /// Executes the plan as far as it is due and claimed.
+    /// Executes the plan as far as it is due, on targets that are held.
     pub(super) async fn enforce(
         &self,
-        object: &AIDataProtectionPolicy,
         policy: &ValidatedPolicy,
         plan: &Plan,
         account: &dyn Account,
+        held: impl Fn(&Target) -> bool,
     ) -> Enforced {
         let rulings = rule(policy, plan, &self.memory, self.now);
-        let held = |(planned, ruling): (&PlannedAction, Ruling)| {
-            // Without inventory no write: a crash would forget it.
-            if holds(object.status.as_ref(), &planned.action.target()) {
+        let rule_held = |(planned, ruling): (&PlannedAction, Ruling)| {
+            if held(&planned.action.target()) {
                 ruling
             } else {
                 Ruling::Leave(ActionResult::ChangedUnderneath)
             }
         };
-        let rulings: Vec<Ruling> = plan.actions().iter().zip(rulings).map(held).collect();
+        let rulings: Vec<Ruling> = plan.actions().iter().zip(rulings).map(rule_held).collect();
         let hands = Hands {
             account,
             cluster: &self.ctx.cluster,

@@ -94,3 +94,75 @@ pub(super) fn next(
     };
     (next, attempts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::memory::Fingerprint;
+    use crate::domain::fixture;
+
+    const FIVE: Duration = Duration::from_mins(5);
+
+    fn memory(now: Instant, next: Next, attempts: u32) -> Memory {
+        Memory {
+            next,
+            attempts,
+            ..Memory::new(Fingerprint::default(), now)
+        }
+    }
+
+    fn at(next: Next) -> Instant {
+        match next {
+            Next::Sweep(at) | Next::Fresh(at) => at,
+            Next::Change => panic!("no time"),
+        }
+    }
+
+    #[test]
+    fn a_look_at_the_cluster_puts_off_neither_the_sweep_nor_the_retry() {
+        let now = Instant::now();
+        for planned in [Next::Sweep(now + FIVE / 5), Next::Fresh(now + FIVE / 5)] {
+            let memory = memory(now, planned, 3);
+            for rest in [Rest::Interval(FIVE), Rest::Retry] {
+                let (then, attempts) = next("p", rest, Due::Cluster, &memory, None, (now, fixture::now()));
+                assert_eq!((then, attempts), (planned, 3), "{rest:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_rest_forgets_the_failures_before_it() {
+        let now = Instant::now();
+        let memory = memory(now, Next::Change, 7);
+        let (then, attempts) = next(
+            "p",
+            Rest::Interval(FIVE),
+            Due::Sweep,
+            &memory,
+            None,
+            (now, fixture::now()),
+        );
+        assert_eq!(attempts, 0);
+        assert!(at(then) >= now + FIVE * 9 / 10 && at(then) <= now + FIVE * 11 / 10);
+    }
+
+    #[test]
+    fn a_time_to_wake_comes_first_if_it_is_earlier_and_at_once_if_it_has_passed() {
+        let now = Instant::now();
+        let time = fixture::now();
+        let memory = memory(now, Next::Change, 0);
+        let wake = |seconds: i64| Timestamp::from_second(time.as_second() + seconds).ok();
+        let then = |wake| next("p", Rest::Interval(FIVE), Due::Fresh, &memory, wake, (now, time)).0;
+        assert_eq!(then(wake(7)), Next::Fresh(now + Duration::from_secs(7)));
+        assert_eq!(then(wake(-7)), Next::Fresh(now));
+        assert!(matches!(then(wake(3600)), Next::Sweep(_)));
+    }
+
+    #[test]
+    fn a_policy_that_waits_for_a_change_waits_without_end() {
+        let now = Instant::now();
+        let memory = memory(now, Next::Change, 0);
+        let (then, _) = next("p", Rest::Change, Due::Fresh, &memory, None, (now, fixture::now()));
+        assert_eq!(then, Next::Change);
+    }
+}

@@ -1,0 +1,239 @@
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use serde_json::{Value, json};
+
+use super::fake::{Fake, namespace_path, network_policy_path};
+use super::*;
+use crate::aws::{NotLeader, WriteGuard};
+use crate::domain::action::Action;
+use crate::domain::egress::plan::{LABEL_MANAGED_BY, LABEL_POLICY};
+use crate::domain::fixture;
+use crate::domain::observed::{EnforcerObservation, ErrorClass};
+use crate::domain::report::{ActionResult, SkipReason};
+
+struct Leads(bool);
+
+impl WriteGuard for Leads {
+    fn permit(&self) -> Result<Duration, NotLeader> {
+        self.0.then_some(Duration::from_secs(9)).ok_or(NotLeader)
+    }
+}
+
+fn cluster(fake: &Fake) -> Cluster {
+    let metrics = KubeMetrics::register(&mut Registry::default());
+    Cluster::new(fake.client(), metrics, NetworkEnforcer::Stated("calico".to_owned()))
+}
+
+fn put_namespace(fake: &Fake, name: &str, labels: &Value) {
+    fake.put(
+        &namespace_path(name),
+        json!({"metadata": {"name": name, "uid": format!("uid-of-{name}"), "labels": labels}}),
+    );
+}
+
+fn put_network_policy(fake: &Fake, namespace: &str, name: &str, labels: &Value) {
+    fake.put(
+        &network_policy_path(namespace, name),
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": name, "namespace": namespace, "uid": "uid-1", "labels": labels},
+            "spec": {"podSelector": {}},
+        }),
+    );
+}
+
+fn ours() -> Value {
+    json!({LABEL_MANAGED_BY: "aidp", LABEL_POLICY: "fraud-model"})
+}
+
+#[tokio::test]
+async fn matching_namespaces_and_those_with_policies_of_ours_are_seen_with_all_their_policies() {
+    let fake = Fake::default();
+    put_namespace(&fake, "ml", &json!({"team": "ml"}));
+    put_namespace(&fake, "left", &json!({}));
+    put_namespace(&fake, "other", &json!({"team": "web"}));
+    put_network_policy(&fake, "ml", "foreign", &json!({}));
+    put_network_policy(&fake, "left", "ours", &ours());
+    put_network_policy(&fake, "other", "unseen", &json!({}));
+    let seen = cluster(&fake)
+        .observe(&fixture::policy(fixture::FULL_SPEC))
+        .await
+        .unwrap();
+    let namespaces: Vec<&str> = seen.namespaces.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(namespaces, ["left", "ml"]);
+    let policies: Vec<&str> = seen
+        .network_policies
+        .iter()
+        .filter_map(|p| p.metadata.name.as_deref())
+        .collect();
+    assert_eq!(policies, ["ours", "foreign"]);
+    assert_eq!(
+        seen.enforcer,
+        EnforcerObservation::Found {
+            name: "calico".to_owned(),
+            evidence: "stated by configuration".to_owned()
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_policy_without_egress_rules_asks_the_api_server_nothing() {
+    let fake = Fake::default();
+    let spec = "{mode: Enforce, account: {id: '123456789012', region: eu-west-1}, buckets: [{name: data}]}";
+    cluster(&fake).observe(&fixture::policy(spec)).await.unwrap();
+    assert_eq!(fake.state().reads, 0);
+}
+
+#[tokio::test]
+async fn one_list_that_fails_makes_the_whole_view_fail() {
+    let fake = Fake::default();
+    put_namespace(&fake, "ml", &json!({"team": "ml"}));
+    fake.fail(|_, path, _| {
+        path.ends_with("/ml/networkpolicies")
+            .then_some((403, "Forbidden", "no"))
+    });
+    let error = cluster(&fake)
+        .observe(&fixture::policy(fixture::FULL_SPEC))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.operation, error.class),
+        ("list networkpolicies", ErrorClass::AccessDenied)
+    );
+}
+
+fn desired() -> k8s_openapi::api::networking::v1::NetworkPolicy {
+    serde_json::from_value(json!({
+        "metadata": {"name": "aidp-fraud-model.training", "namespace": "ml", "labels": ours()},
+        "spec": {"podSelector": {"matchLabels": {"workload": "training"}}, "policyTypes": ["Egress"], "egress": []},
+    }))
+    .unwrap()
+}
+
+fn apply() -> Action {
+    Action::ApplyNetworkPolicy {
+        rule: "training".to_owned(),
+        object: Box::new(desired()),
+    }
+}
+
+#[tokio::test]
+async fn an_apply_is_one_request() {
+    let fake = Fake::default();
+    assert_eq!(cluster(&fake).execute(&apply(), &Leads(true)).await, ActionResult::Done);
+    let path = network_policy_path("ml", "aidp-fraud-model.training");
+    assert_eq!(fake.take_writes(), [format!("PATCH {path}")]);
+}
+
+#[tokio::test]
+async fn what_somebody_put_beside_our_fields_is_removed() {
+    let fake = Fake::default();
+    let path = network_policy_path("ml", "aidp-fraud-model.training");
+    let mut edited = json!(desired());
+    edited["spec"]["ingress"] = json!([{}]);
+    fake.put(&path, edited);
+    assert_eq!(cluster(&fake).execute(&apply(), &Leads(true)).await, ActionResult::Done);
+    assert_eq!(fake.get(&path).unwrap()["spec"], json!(desired().spec));
+}
+
+#[tokio::test]
+async fn whoever_does_not_lead_sends_nothing() {
+    let fake = Fake::default();
+    let result = cluster(&fake).execute(&apply(), &Leads(false)).await;
+    assert_eq!(result, ActionResult::Skipped(SkipReason::NotLeader));
+    assert_eq!(fake.take_writes(), Vec::<String>::new());
+}
+
+fn delete(uid: &str) -> Action {
+    Action::DeleteNetworkPolicy {
+        rule: "training".to_owned(),
+        namespace: "ml".to_owned(),
+        name: "ours".to_owned(),
+        uid: Some(uid.to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn only_the_object_that_was_seen_is_deleted() {
+    let fake = Fake::default();
+    put_network_policy(&fake, "ml", "ours", &ours());
+    let cluster = cluster(&fake);
+    let another = cluster.execute(&delete("uid-of-another"), &Leads(true)).await;
+    assert_eq!(another, ActionResult::ChangedUnderneath);
+    assert!(fake.get(&network_policy_path("ml", "ours")).is_some());
+    let seen = cluster.execute(&delete("uid-1"), &Leads(true)).await;
+    assert_eq!(seen, ActionResult::Done);
+    let gone = cluster.execute(&delete("uid-1"), &Leads(true)).await;
+    assert_eq!(gone, ActionResult::Done, "gone is what was wanted");
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_going_away_is_no_missing_right() {
+    let fake = Fake::default();
+    fake.fail(|_, _, _| {
+        Some((
+            403,
+            "Forbidden",
+            "unable to create new content in namespace ml because it is being terminated",
+        ))
+    });
+    let result = cluster(&fake).execute(&apply(), &Leads(true)).await;
+    let ActionResult::Failed(error) = result else {
+        panic!("{result:?}")
+    };
+    assert_eq!(error.class, ErrorClass::Transient);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_an_answer_ends() {
+    let metrics = KubeMetrics::register(&mut Registry::default());
+    let error = call(&metrics, "get policies", std::future::pending::<kube::Result<()>>())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.class, error.code.as_deref()),
+        (ErrorClass::Transient, Some("Timeout"))
+    );
+}
+
+#[tokio::test]
+async fn a_list_that_never_ends_is_cut_off() {
+    let metrics = KubeMetrics::register(&mut Registry::default());
+    let page = |_| async {
+        let mut list: kube::api::ObjectList<Namespace> = serde_json::from_value(json!({
+            "kind": "List", "apiVersion": "v1", "metadata": {}, "items": [{"metadata": {"name": "x"}}],
+        }))
+        .unwrap();
+        list.metadata.continue_ = Some("more".to_owned());
+        Ok(list)
+    };
+    let params = kube::api::ListParams::default();
+    let error = list::all(&metrics, "list namespaces", &params, page).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Terminal);
+}
+
+#[test]
+fn every_status_code_has_its_class() {
+    let class = |code: u16| {
+        let status = kube::core::Status {
+            code,
+            ..kube::core::Status::default()
+        };
+        call::classify("get policies", &kube::Error::Api(Box::new(status))).class
+    };
+    for (code, expected) in [
+        (401, ErrorClass::Credentials),
+        (403, ErrorClass::AccessDenied),
+        (404, ErrorClass::NotFound),
+        (409, ErrorClass::Transient),
+        (410, ErrorClass::Transient),
+        (422, ErrorClass::Terminal),
+        (429, ErrorClass::Throttled),
+        (500, ErrorClass::Transient),
+        (501, ErrorClass::Unsupported),
+        (503, ErrorClass::Transient),
+    ] {
+        assert_eq!(class(code), expected, "{code}");
+    }
+}

@@ -1,0 +1,498 @@
+//! The controller on a fake API server and a fake account.
+
+mod world;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use world::{World, spec};
+
+use crate::api::{FINALIZER, Mode};
+use crate::cluster::NamespaceSeen;
+use crate::cluster::fake::policy_path;
+use crate::domain::observed::{CallError, ErrorClass};
+use crate::domain::report::ActionResult;
+
+const NAME: &str = "fraud-model";
+/// Seconds of the default interval, a tenth more or less.
+const INTERVAL: std::ops::RangeInclusive<u64> = 270..=330;
+
+fn ready(status: &str, reason: &str) -> (String, String) {
+    (status.to_owned(), reason.to_owned())
+}
+
+/// A world in which the policy is enforced and at rest.
+async fn at_rest(spec: Value) -> World {
+    let mut world = World::new();
+    world.apply(NAME, spec);
+    world.reconcile(NAME).await;
+    world.pass(Duration::from_secs(11)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("True", "Enforced"));
+    world.take_aws_writes();
+    world.fake.take_writes();
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drift_is_repaired_and_ready_follows_the_next_look() {
+    let mut world = World::new();
+    world.apply(NAME, spec());
+    assert_eq!(
+        world.reconcile(NAME).await,
+        Some(1),
+        "what was written is looked at soon"
+    );
+    assert_eq!(world.take_aws_writes(), ["PutBucketVersioning bucket/fraud-data"]);
+    assert_eq!(world.ready(NAME), ready("False", "Remediating"));
+    world.pass(Duration::from_secs(1)).await;
+    let pause = world.reconcile(NAME).await.unwrap();
+    assert!(INTERVAL.contains(&pause), "{pause}");
+    assert_eq!(world.ready(NAME), ready("True", "Enforced"));
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_drift_makes_no_write() {
+    let mut world = at_rest(spec()).await;
+    for _ in 0..5 {
+        world.pass(Duration::from_secs(331)).await;
+        let pause = world.reconcile(NAME).await.unwrap();
+        assert!(INTERVAL.contains(&pause), "{pause}");
+    }
+    assert_eq!(world.fake.take_writes(), Vec::<String>::new());
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_an_hour_the_time_of_verification_is_refreshed() {
+    let mut world = at_rest(spec()).await;
+    let before = world.status(NAME);
+    world.pass(Duration::from_mins(61)).await;
+    world.reconcile(NAME).await;
+    let after = world.status(NAME);
+    assert_eq!(
+        world.fake.take_writes(),
+        [format!("PATCH {}/status", policy_path(NAME))]
+    );
+    assert_ne!(before["lastVerifiedTime"], after["lastVerifiedTime"]);
+    assert_eq!(before["conditions"], after["conditions"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operators_own_status_write_asks_for_no_pass() {
+    let mut world = at_rest(spec()).await;
+    let reads = world.fake.state().reads;
+    let pause = world.reconcile(NAME).await.unwrap();
+    assert!(INTERVAL.contains(&pause), "{pause}");
+    assert_eq!(world.fake.state().reads, reads);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_annotation_asks_for_a_pass_with_fresh_readings_and_is_echoed() {
+    let mut world = at_rest(spec()).await;
+    world.aws().max_ages.clear();
+    world.edit(NAME, |policy| {
+        policy["metadata"]["annotations"] = json!({"aidp.dev/reconcile-requested-at": "now"});
+    });
+    world.reconcile(NAME).await;
+    assert_eq!(world.aws().max_ages, [Duration::ZERO]);
+    assert_eq!(world.status(NAME)["lastHandledReconcileAt"], "now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn audit_reports_and_writes_nothing() {
+    let mut world = World::new();
+    let mut audit = spec();
+    audit["mode"] = json!("Audit");
+    world.apply(NAME, audit);
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("True", "Audited"));
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kill_switch_turns_enforce_into_audit() {
+    let mut world = World::with(|config| config.max_mode = Mode::Audit);
+    world.apply(NAME, spec());
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("True", "Audited"));
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_policy_is_looked_at_exactly_when_the_suspension_ends() {
+    let mut world = World::new();
+    let mut suspended = spec();
+    // Two minutes from the time of every test.
+    suspended["suspension"] = json!({"untilTime": "2026-06-01T12:02:00Z", "reason": "CHG-1"});
+    world.apply(NAME, suspended);
+    assert_eq!(world.reconcile(NAME).await, Some(120));
+    assert_eq!(world.ready(NAME), ready("True", "Suspended"));
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+    world.pass(Duration::from_mins(2)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes(), ["PutBucketVersioning bucket/fraud-data"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_does_not_lead_writes_nothing_at_all() {
+    let mut world = World::new();
+    world.lose_leadership();
+    world.apply(NAME, spec());
+    world.reconcile(NAME).await;
+    assert_eq!(world.fake.take_writes(), Vec::<String>::new());
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_spec_is_said_and_then_waits_for_an_edit() {
+    let mut world = World::new();
+    let mut invalid = spec();
+    invalid["interval"] = json!("1s");
+    world.apply(NAME, invalid);
+    assert_eq!(world.reconcile(NAME).await, None);
+    assert_eq!(world.ready(NAME), ready("False", "Invalid"));
+    world.apply(NAME, spec());
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("False", "Remediating"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_does_not_decode_is_invalid_and_keeps_its_inventory() {
+    let mut world = at_rest(spec()).await;
+    let before = world.status(NAME);
+    let mut unknown = spec();
+    unknown["mode"] = json!("Sometimes");
+    world.apply(NAME, unknown);
+    assert_eq!(world.reconcile(NAME).await, None);
+    assert_eq!(world.ready(NAME), ready("False", "Invalid"));
+    assert_eq!(world.status(NAME)["targets"], before["targets"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_does_not_decode_stops_no_other() {
+    let mut world = World::new();
+    world.apply("broken", json!({"mode": "Sometimes"}));
+    world.apply(NAME, spec());
+    world.reconcile("broken").await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes(), ["PutBucketVersioning bucket/fraud-data"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_inventory_nothing_is_written() {
+    let mut world = World::new();
+    world.apply(NAME, spec());
+    world.fake.fail(|method, path, body| {
+        let inventory = !body["status"]["targets"].is_null();
+        (*method == http::Method::PATCH && path.ends_with("/status") && inventory).then_some((
+            500,
+            "InternalError",
+            "etcdserver: request is too large",
+        ))
+    });
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_is_too_large_goes_without_findings_and_history_but_with_inventory() {
+    let mut world = World::new();
+    world.apply(NAME, spec());
+    world.fake.fail(|_, path, body| {
+        let full = !body["status"]["history"].is_null() || !body["status"]["findings"].is_null();
+        (path.ends_with("/status") && full).then_some((500, "InternalError", "etcdserver: request is too large"))
+    });
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("False", "ObjectTooLarge"));
+    assert_eq!(world.status(NAME)["targets"]["buckets"][0]["name"], "fraud-data");
+    assert_eq!(world.status(NAME)["findings"], Value::Null);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_api_servers_failures_are_met_with_growing_pauses() {
+    let mut world = at_rest(spec()).await;
+    world.pass(Duration::from_mins(6)).await;
+    world.fake.fail(|_, _, _| Some((503, "ServiceUnavailable", "down")));
+    let mut pauses = Vec::new();
+    for _ in 0..10 {
+        let pause = world.reconcile(NAME).await.unwrap();
+        pauses.push(pause);
+        world.pass(Duration::from_secs(pause + 1)).await;
+    }
+    assert!(pauses.is_sorted(), "{pauses:?}");
+    assert!((270..=330).contains(&pauses[9]), "{pauses:?}");
+    world.fake.heal();
+    let pause = world.reconcile(NAME).await.unwrap();
+    assert!(INTERVAL.contains(&pause), "{pause}");
+    assert_eq!(world.ready(NAME), ready("True", "Enforced"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passing_failure_changes_nothing_until_the_last_look_is_too_old() {
+    let mut world = at_rest(spec()).await;
+    world.aws().fault = Some(ErrorClass::Transient);
+    world.pass(Duration::from_secs(331)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("True", "Enforced"));
+    assert_eq!(world.fake.take_writes(), Vec::<String>::new());
+    world.pass(Duration::from_mins(5)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("Unknown", "ObservationFailed"));
+    world.aws().fault = None;
+    world.pass(Duration::from_mins(6)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("True", "Enforced"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_wrong_account_nothing_happens() {
+    let mut world = World::new();
+    world.aws().account = Some("999999999999");
+    world.apply(NAME, spec());
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("False", "WrongAccount"));
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_does_not_show_is_repeated_once_an_interval() {
+    let mut world = World::new();
+    world.aws().write_result = Some(ActionResult::NotObserved);
+    world.apply(NAME, spec());
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("False", "WriteNotObserved"));
+    assert_eq!(world.take_aws_writes().len(), 1);
+    world.edit(NAME, |policy| {
+        policy["metadata"]["annotations"] = json!({"aidp.dev/reconcile-requested-at": "again"});
+    });
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+    assert_eq!(world.ready(NAME), ready("False", "WriteNotObserved"));
+    world.pass(Duration::from_secs(331)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_reverts_a_repair_for_the_third_time_is_named_and_slowed_but_not_given_way() {
+    let mut world = at_rest(spec()).await;
+    let mut tamper = 0;
+    let mut repairs = 0;
+    // The first repair was the convergence; the second is free too.
+    for _ in 0..3 {
+        world.aws().enabled.clear();
+        tamper += 1;
+        let request = format!("{tamper}");
+        world.edit(NAME, |policy| {
+            policy["metadata"]["annotations"] = json!({"aidp.dev/reconcile-requested-at": request});
+        });
+        world.reconcile(NAME).await;
+        repairs += world.take_aws_writes().len();
+        world.pass(Duration::from_secs(15)).await;
+    }
+    assert_eq!(repairs, 1, "the second at once, the third waits");
+    assert_eq!(world.ready(NAME), ready("False", "ConflictingWriter"));
+    for _ in 0..20 {
+        let pause = world.reconcile(NAME).await.unwrap();
+        world.pass(Duration::from_secs(pause.clamp(1, 60))).await;
+        repairs += world.take_aws_writes().len();
+    }
+    assert!(repairs >= 2, "protection is never given up");
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_retain_there_is_no_finalizer() {
+    let world = at_rest(spec()).await;
+    assert_eq!(world.finalizers(NAME), Value::Null);
+}
+
+fn revert() -> Value {
+    let mut revert = spec();
+    revert["deletionPolicy"] = json!("Revert");
+    revert
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_revert_the_finalizer_comes_before_the_first_write() {
+    let mut world = World::new();
+    world.apply(NAME, revert());
+    world.fake.fail(|_, path, body| {
+        let finalizer = !body["metadata"]["finalizers"].is_null();
+        (!path.ends_with("/status") && finalizer).then_some((500, "InternalError", "no"))
+    });
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+    world.fake.heal();
+    world.pass(Duration::from_secs(2)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.finalizers(NAME), json!([FINALIZER]));
+    assert_eq!(world.take_aws_writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_finalizer_stays() {
+    let mut world = World::new();
+    world.apply(NAME, revert());
+    world.edit(NAME, |policy| {
+        policy["metadata"]["finalizers"] = json!(["example.com/other"]);
+    });
+    world.reconcile(NAME).await;
+    assert_eq!(world.finalizers(NAME), json!(["example.com/other", FINALIZER]));
+    world.apply(NAME, spec());
+    world.reconcile(NAME).await;
+    assert_eq!(world.finalizers(NAME), json!(["example.com/other"]));
+}
+
+fn delete(policy: &mut Value) {
+    policy["metadata"]["deletionTimestamp"] = json!("2026-06-01T12:00:00Z");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_policy_goes_once_nothing_of_ours_is_left_even_while_suspended() {
+    let mut suspended = revert();
+    suspended["suspension"] = json!({"untilTime": "2026-06-02T12:00:00Z", "reason": "CHG-1"});
+    let mut world = at_rest(revert()).await;
+    world.apply(NAME, suspended);
+    world.edit(NAME, delete);
+    world.reconcile(NAME).await;
+    assert_eq!(world.finalizers(NAME), json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_cannot_go_on_says_so_once_and_goes_on_when_it_can() {
+    let mut world = at_rest(revert()).await;
+    world.aws().fault = Some(ErrorClass::Credentials);
+    world.edit(NAME, delete);
+    for _ in 0..3 {
+        world.reconcile(NAME).await;
+        world.pass(Duration::from_mins(6)).await;
+    }
+    let stalled = |world: &World| {
+        let events = world.fake.state().events.clone();
+        events.iter().filter(|reason| *reason == "RevertStalled").count()
+    };
+    assert_eq!((stalled(&world), world.finalizers(NAME)), (1, json!([FINALIZER])));
+    world.aws().fault = None;
+    world.reconcile(NAME).await;
+    assert_eq!(world.finalizers(NAME), json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_audit_a_deletion_takes_nothing_back() {
+    let mut world = at_rest(revert()).await;
+    let mut audit = revert();
+    audit["mode"] = json!("Audit");
+    world.apply(NAME, audit);
+    world.edit(NAME, delete);
+    world.reconcile(NAME).await;
+    assert_eq!(world.finalizers(NAME), json!([]));
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spec_that_is_invalid_by_now_does_not_hold_the_deletion_up() {
+    let mut world = at_rest(revert()).await;
+    let mut invalid = revert();
+    invalid["interval"] = json!("1s");
+    world.apply(NAME, invalid);
+    world.edit(NAME, delete);
+    world.reconcile(NAME).await;
+    assert_eq!(world.finalizers(NAME), json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_policies_one_claims_and_the_other_follows_as_soon_as_it_goes() {
+    let mut world = at_rest(spec()).await;
+    world.apply("younger", spec());
+    world.aws().enabled.clear();
+    world.reconcile("younger").await;
+    assert_eq!(world.ready("younger"), ready("False", "Conflict"));
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+    assert_eq!(world.ctx.claims_moved(), []);
+
+    world.fake.state().objects.remove(&policy_path(NAME));
+    world.sync();
+    let moved: Vec<String> = world.ctx.claims_moved().into_iter().map(|r| r.name).collect();
+    assert_eq!(moved, ["younger"]);
+    assert_eq!(world.ctx.claims_moved(), [], "once");
+    world.reconcile("younger").await;
+    assert_eq!(world.take_aws_writes(), ["PutBucketVersioning bucket/fraud-data"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_object_of_the_same_name_is_another_policy() {
+    let mut world = at_rest(spec()).await;
+    world.edit(NAME, |policy| {
+        policy["metadata"]["uid"] = json!("another");
+        policy["status"] = json!({"observedGeneration": -1});
+    });
+    world.aws().max_ages.clear();
+    world.reconcile(NAME).await;
+    assert_eq!(world.aws().max_ages, [Duration::ZERO]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_appears_concerns_the_policies_whose_rules_match_it() {
+    let mut world = at_rest(spec()).await;
+    let mut egress = spec();
+    egress["egress"] = json!([{
+        "name": "training", "namespaceSelector": {"matchLabels": {"team": "ml"}},
+        "podSelector": {"matchLabels": {"workload": "training"}}, "allow": [{"type": "CIDR", "cidr": "0.0.0.0/0"}],
+    }]);
+    egress["buckets"] = json!([{"name": "other-data"}]);
+    world.apply("egress", egress);
+    let seen = |team: &str| NamespaceSeen {
+        name: "ml-one".to_owned(),
+        labels: [("team".to_owned(), team.to_owned())].into(),
+    };
+    assert_eq!(world.ctx.namespace_moved(&seen("web")), []);
+    let moved: Vec<String> = world
+        .ctx
+        .namespace_moved(&seen("ml"))
+        .into_iter()
+        .map(|r| r.name)
+        .collect();
+    assert_eq!(moved, ["egress"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_label_that_names_no_policy_leads_nowhere() {
+    let world = at_rest(spec()).await;
+    assert_eq!(world.ctx.network_policy_moved("no-such-policy"), None);
+    assert!(world.ctx.network_policy_moved(NAME).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_moves_in_the_cluster_costs_aws_no_fresh_readings() {
+    let mut world = at_rest(spec()).await;
+    world.aws().max_ages.clear();
+    world.ctx.network_policy_moved(NAME);
+    world.pass(Duration::from_secs(1)).await;
+    let pause = world.reconcile(NAME).await.unwrap();
+    assert_eq!(world.aws().max_ages, [Duration::from_mins(1)]);
+    assert!((200..330).contains(&pause), "the sweep is not put off: {pause}");
+}
+
+#[test]
+fn only_the_servers_own_words_for_size_count_as_too_large() {
+    let error = |code: &str, message: &str| CallError {
+        operation: "apply policies/status",
+        class: ErrorClass::Transient,
+        code: Some(code.to_owned()),
+        message: message.to_owned(),
+    };
+    assert!(super::object::is_too_large(&error(
+        "InternalError",
+        "etcdserver: request is too large"
+    )));
+    assert!(super::object::is_too_large(&error(
+        "RequestEntityTooLarge",
+        "limit is 3145728"
+    )));
+    assert!(!super::object::is_too_large(&error(
+        "InternalError",
+        "etcdserver: leader changed"
+    )));
+}
