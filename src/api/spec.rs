@@ -397,10 +397,48 @@ pub struct TrainingRole {
     )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub managed_policy_arns: Vec<String>,
+    /// Permissions boundary that the role carries. Default: the one of the operator's configuration, which no policy can
+    /// replace; without one, none.
+    #[serde(rename = "permissionsBoundaryARN", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 20, max = 2048),
+        regex(pattern = "^arn:aws(-[a-z]+)*:iam::([0-9]{12}|aws):policy/.+$")
+    )]
+    pub permissions_boundary_arn: Option<String>,
     /// Longest session, in seconds, 3600 to 43200. Default 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 3600, max = 43200))]
     pub max_session_duration_seconds: Option<i32>,
+    /// What becomes of policies that others put on the role: Report leaves them, Detach takes them off, but for those that
+    /// only deny. Default Report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_policies: Option<ForeignPolicies>,
+    /// Whether an existing role of this name is taken over: Never, or Tagged: only if it carries the tag
+    /// aidp.dev/adopt=<name of this policy>. Its trust is written last, and only once the role is proven read-only; it is
+    /// never deleted. Default Never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<Adoption>,
+}
+
+/// What becomes of policies that others put on the role: Report leaves them, Detach takes them off, but for those that
+/// only deny. Default Report.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignPolicies {
+    /// They stay, each with a finding.
+    Report,
+    /// They are taken off, but for those that only deny.
+    Detach,
+}
+
+/// Whether an existing role of this name is taken over: Never, or Tagged: only if it carries the tag
+/// aidp.dev/adopt=<name of this policy>. Its trust is written last, and only once the role is proven read-only; it is never
+/// deleted. Default Never.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adoption {
+    /// Never.
+    Never,
+    /// If it carries the tag `aidp.dev/adopt` with the policy's name.
+    Tagged,
 }
 
 /// A ServiceAccount of this cluster.
@@ -424,6 +462,7 @@ pub enum WorkloadIdentity {
 
 /// Read access to one bucket.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
 pub struct ReadAccess {
     /// Name of a bucket in spec.buckets.
     #[schemars(length(min = 3, max = 63))]
@@ -436,6 +475,23 @@ pub struct ReadAccess {
     )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub prefixes: Vec<String>,
+    /// Tags that an object must carry, all of them, to be read; objects without are refused. Lists still show their names.
+    /// Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["key".into()]))]
+    pub object_tags: Vec<ObjectTag>,
+}
+
+/// A tag of an object.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct ObjectTag {
+    /// Key; taken literally.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9 +=._:/@-]+$"))]
+    pub key: String,
+    /// Value; taken literally.
+    #[schemars(length(max = 256), regex(pattern = r"^[A-Za-z0-9 +=._:/@-]*$"))]
+    pub value: String,
 }
 
 /// What the pods of some namespaces may talk to.

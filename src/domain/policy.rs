@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::names::{AccountId, BucketName, ClusterHash, Partition, Region, RoleName};
 use crate::api::{
-    Assurance, BucketKey, CustomerKeys, DeletionPolicy, EncryptionAlgorithm, Gating, Mode, Protocol, Selector,
-    TLSVersion, Targets, Uploads,
+    Adoption, Assurance, BucketKey, CustomerKeys, DeletionPolicy, EncryptionAlgorithm, ForeignPolicies, Gating, Mode,
+    Protocol, Selector, TLSVersion, Targets, Uploads,
 };
 
 pub use validate::{InvalidSpec, PolicySource, egress_targets, parse_duration, validate};
@@ -84,6 +84,8 @@ pub struct ReadGrant {
     pub bucket: BucketName,
     /// Literal key prefixes; empty = the whole bucket.
     pub prefixes: BTreeSet<String>,
+    /// Tags that an object must carry, all of them; empty = any object.
+    pub object_tags: BTreeMap<String, String>,
 }
 
 /// A training role and what is asked of it.
@@ -97,8 +99,14 @@ pub struct RoleTarget {
     pub read: Vec<ReadGrant>,
     /// Managed policies to attach.
     pub managed_policy_arns: BTreeSet<String>,
+    /// Boundary: the operator's, else the policy's own.
+    pub permissions_boundary_arn: Option<String>,
     /// Seconds.
     pub max_session_duration_seconds: i32,
+    /// What becomes of policies that others put on the role.
+    pub foreign_policies: ForeignPolicies,
+    /// Whether an existing role is taken over.
+    pub adoption: Adoption,
 }
 
 /// Ports of an allowed destination.
@@ -223,8 +231,18 @@ impl ValidatedPolicy {
         self.mode == Mode::Enforce && self.suspended_until.is_none_or(|until| until <= now)
     }
 
-    /// ARN of a role of this policy, path included.
+    /// ARN of a role of this policy, path included: as the inventory knows it, since an adopted role keeps its path, else
+    /// as it will be once it is created.
     pub fn role_arn(&self, role: &RoleName) -> String {
+        let claimed = self.inventory.roles.iter().find(|r| r.name == role.as_str());
+        if let Some(arn) = claimed.and_then(|r| r.arn.clone()) {
+            return arn;
+        }
+        self.created_role_arn(role)
+    }
+
+    /// ARN of a role that this policy creates.
+    pub fn created_role_arn(&self, role: &RoleName) -> String {
         format!("arn:{}:iam::{}:role{ROLE_PATH}{role}", self.partition, self.account)
     }
 }
@@ -233,5 +251,7 @@ impl ValidatedPolicy {
 pub const ROLE_PATH: &str = "/aidp/";
 /// Tag: id of the cluster whose operator manages the role.
 pub const TAG_MANAGED_BY: &str = "aidp.dev/managed-by";
+/// Tag: set by an administrator of the account on a role that a policy may take over; its value is the policy's name.
+pub const TAG_ADOPT: &str = "aidp.dev/adopt";
 /// Tag: name of the policy that the role belongs to.
 pub const TAG_POLICY: &str = "aidp.dev/policy";

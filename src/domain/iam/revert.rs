@@ -41,8 +41,13 @@ pub fn revert_role(policy: &ValidatedPolicy, name: &RoleName, observed: &Observe
     };
     let mine = seen.tags.get(TAG_POLICY) == Some(&policy.name);
     match ownership(policy, seen) {
-        Ownership::Ours if mine => {}
-        Ownership::Ours | Ownership::OtherCluster(_) | Ownership::Foreign(_) => {
+        Ownership::Created if mine => {}
+        // An adopted role is not ours to delete; it stays as it is, our Deny included.
+        Ownership::Created
+        | Ownership::Adopted
+        | Ownership::Adoptable
+        | Ownership::OtherCluster(_)
+        | Ownership::Foreign(_) => {
             return plan(TargetState::Orphaned, Vec::new(), Vec::new(), None);
         }
     }

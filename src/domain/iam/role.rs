@@ -3,11 +3,13 @@
 //! that carries other documents (`iam::plan`), and what a document allows (`iam::evaluate`).
 
 #[cfg(test)]
+mod effect_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::limits;
 use crate::domain::document::{ParseError, PolicyDocument};
@@ -178,18 +180,32 @@ fn inline(policy: &ValidatedPolicy, role: &RoleTarget) -> Value {
 
 fn allows(policy: &ValidatedPolicy, role: &RoleTarget) -> Vec<Value> {
     let arn = |bucket: &BucketName| policy.partition.bucket_arn(bucket);
-    let objects = role.read.iter().flat_map(|grant| {
+    // Tags restrict reading by condition; buckets with the same tags share a statement.
+    let mut readings: BTreeMap<&BTreeMap<String, String>, Vec<String>> = BTreeMap::new();
+    for grant in &role.read {
         let bucket = arn(&grant.bucket);
-        let whole = grant.prefixes.is_empty().then(|| format!("{bucket}/*"));
-        let parts = grant.prefixes.iter().map(move |prefix| format!("{bucket}/{prefix}*"));
-        whole.into_iter().chain(parts).collect::<Vec<_>>()
-    });
-    let mut statements = vec![json!({
-        "Sid": "AidpRead",
-        "Effect": "Allow",
-        "Action": ["s3:GetObject", "s3:GetObjectVersion"],
-        "Resource": one_or_many(objects),
-    })];
+        let objects = readings.entry(&grant.object_tags).or_default();
+        if grant.prefixes.is_empty() {
+            objects.push(format!("{bucket}/*"));
+        }
+        objects.extend(grant.prefixes.iter().map(|prefix| format!("{bucket}/{prefix}*")));
+    }
+    let mut statements = Vec::new();
+    for (number, (tags, objects)) in readings.into_iter().enumerate() {
+        let mut statement = json!({
+            "Sid": numbered("AidpRead", number),
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+            "Resource": one_or_many(objects),
+        });
+        if !tags.is_empty() {
+            let keys = tags
+                .iter()
+                .map(|(key, value)| (format!("s3:ExistingObjectTag/{key}"), json!(value)));
+            condition(&mut statement, json!({"StringEquals": keys.collect::<Map<_, _>>()}));
+        }
+        statements.push(statement);
+    }
 
     // Prefixes restrict a listing by condition, not by resource; buckets with the same prefixes share a statement.
     let mut listings: BTreeMap<&BTreeSet<String>, Vec<String>> = BTreeMap::new();
@@ -197,21 +213,15 @@ fn allows(policy: &ValidatedPolicy, role: &RoleTarget) -> Vec<Value> {
         listings.entry(&grant.prefixes).or_default().push(arn(&grant.bucket));
     }
     for (number, (prefixes, buckets)) in listings.into_iter().enumerate() {
-        let sid = match number {
-            0 => "AidpList".to_owned(),
-            n => format!("AidpList{n}"),
-        };
         let mut statement = json!({
-            "Sid": sid,
+            "Sid": numbered("AidpList", number),
             "Effect": "Allow",
             "Action": "s3:ListBucket",
             "Resource": one_or_many(buckets),
         });
-        if !prefixes.is_empty()
-            && let Some(statement) = statement.as_object_mut()
-        {
+        if !prefixes.is_empty() {
             let patterns = one_or_many(prefixes.iter().map(|p| format!("{p}*")));
-            statement.insert("Condition".into(), json!({"StringLike": {"s3:prefix": patterns}}));
+            condition(&mut statement, json!({"StringLike": {"s3:prefix": patterns}}));
         }
         statements.push(statement);
     }
@@ -301,6 +311,20 @@ fn denies(policy: &ValidatedPolicy) -> Vec<Value> {
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }),
     ]
+}
+
+/// A `Sid` is unique in its document.
+fn numbered(sid: &str, number: usize) -> String {
+    match number {
+        0 => sid.to_owned(),
+        n => format!("{sid}{n}"),
+    }
+}
+
+fn condition(statement: &mut Value, block: Value) {
+    if let Some(statement) = statement.as_object_mut() {
+        statement.insert("Condition".into(), block);
+    }
 }
 
 /// A scalar for one value, as AWS itself prints it; an array otherwise.

@@ -1,15 +1,32 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::documents::INLINE_PATH;
+use super::policies::foreign_inline;
 use super::*;
+use crate::api::{ForeignPolicies, Severity};
 use crate::domain::iam::simulated::{CLUSTER, SPEC, apply, made, policy, policy_of, role_name, seen, settings};
 use crate::domain::observed::{CallError, ErrorClass};
+use crate::domain::policy::TAG_POLICY;
 
 const MANAGED: &str = "arn:aws:iam::123456789012:policy/checkpoint-writer";
 const FOREIGN: &str = "arn:aws:iam::aws:policy/AmazonS3FullAccess";
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/boundary";
+
+const ALLOW_ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+const DENY_ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}"#;
+
+fn detaching(mut policy: ValidatedPolicy) -> ValidatedPolicy {
+    policy.roles[0].foreign_policies = ForeignPolicies::Detach;
+    policy
+}
+
+fn adopting(mut policy: ValidatedPolicy) -> ValidatedPolicy {
+    policy.roles[0].adoption = Adoption::Tagged;
+    policy
+}
 
 fn plan_of(policy: &ValidatedPolicy, role: Option<RoleObservation>) -> TargetPlan {
     plan_role(policy, &policy.roles[0], &seen(role))
@@ -435,8 +452,7 @@ fn an_unparsable_trust_is_not_replaced_but_the_deny_is_still_kept() {
 fn what_others_put_on_the_role_is_reported_and_not_proven() {
     let policy = rich_policy();
     let mut role = made(&policy);
-    role.inline_policies
-        .insert("extra".into(), r#"{"Statement":[]}"#.into());
+    role.inline_policies.insert("extra".into(), ALLOW_ALL.into());
     role.attached_policy_arns.insert(FOREIGN.into());
     let plan = plan_of(&policy, Some(role));
     let not_proven = Disposition::NeedsHuman(HumanReason::NotProven);
@@ -448,17 +464,153 @@ fn what_others_put_on_the_role_is_reported_and_not_proven() {
                 Control::IamReadOnly,
                 Severity::High,
                 not_proven,
-                "managedPolicyARNs.arn:aws:iam::123456789012:policy/checkpoint-writer"
+                "attachedPolicies.arn:aws:iam::aws:policy/AmazonS3FullAccess"
             ),
             (
                 Control::IamReadOnly,
                 Severity::High,
                 not_proven,
-                "attachedPolicies.arn:aws:iam::aws:policy/AmazonS3FullAccess"
+                "managedPolicyARNs.arn:aws:iam::123456789012:policy/checkpoint-writer"
             ),
         ]
     );
     assert_eq!((plan.actions, plan.state), (vec![], TargetState::Unknown));
+}
+
+#[test]
+fn a_policy_that_only_denies_is_kept_and_harms_no_proof() {
+    let policy = detaching(policy());
+    let mut role = made(&policy);
+    let deny_all = "arn:aws:iam::aws:policy/AWSDenyAll";
+    role.inline_policies
+        .insert("AWSRevokeOlderSessions".into(), DENY_ALL.into());
+    role.attached_policy_arns.insert(deny_all.into());
+    let mut observed = seen(Some(role));
+    observed.managed_policies.insert(deny_all.into(), Ok(DENY_ALL.into()));
+    let plan = plan_role(&policy, &policy.roles[0], &observed);
+    assert_eq!(
+        gist(&plan),
+        [
+            (
+                Control::IamReadOnly,
+                Severity::Low,
+                Disposition::Note,
+                "inlinePolicies.AWSRevokeOlderSessions"
+            ),
+            (
+                Control::IamReadOnly,
+                Severity::Low,
+                Disposition::Note,
+                "attachedPolicies.arn:aws:iam::aws:policy/AWSDenyAll"
+            ),
+        ]
+    );
+    assert_eq!((plan.actions, plan.state), (vec![], TargetState::Compliant));
+}
+
+#[test]
+fn detach_takes_off_what_is_not_listed_and_nothing_else() {
+    let policy = detaching(rich_policy());
+    let good = made(&policy);
+    let mut role = good.clone();
+    role.inline_policies.insert("extra".into(), ALLOW_ALL.into());
+    role.inline_policies.remove(INLINE_POLICY);
+    role.attached_policy_arns.insert(FOREIGN.into());
+    let plan = plan_of(&policy, Some(role.clone()));
+    assert_eq!(
+        operations(&plan),
+        ["PutRolePolicy", "DeleteRolePolicy", "DetachRolePolicy"]
+    );
+    assert_eq!(apply(Some(role), &plan.actions), Some(good));
+}
+
+/// A role of somebody else, tagged for the policy.
+fn adoptable(policy: &ValidatedPolicy) -> RoleObservation {
+    RoleObservation {
+        arn: "arn:aws:iam::123456789012:role/team/fraud-trainer".into(),
+        path: "/team/".into(),
+        trust_policy: r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"123456789012"},"Action":"sts:AssumeRole"}}"#.into(),
+        tags: BTreeMap::from([("team".into(), "ml".into()), (TAG_ADOPT.into(), policy.name.clone())]),
+        inline_policies: BTreeMap::new(),
+        ..made(policy)
+    }
+}
+
+#[test]
+fn a_tagged_role_is_adopted_with_its_trust_last() {
+    let policy = adopting(policy());
+    let role = adoptable(&policy);
+    let plan = plan_of(&policy, Some(role.clone()));
+    assert_eq!(
+        operations(&plan),
+        ["PutRolePolicy", "TagRole", "UpdateAssumeRolePolicy"]
+    );
+    assert_eq!(plan.facts.arn, Some(role.arn.clone()));
+    let adopted = apply(Some(role), &plan.actions);
+    let again = plan_of(&policy, adopted);
+    assert_eq!(
+        (again.actions, again.findings, again.state),
+        (vec![], vec![], TargetState::Compliant)
+    );
+}
+
+#[test]
+fn an_adopted_role_is_not_trusted_to_anybody_while_it_is_not_proven() {
+    let policy = adopting(policy());
+    let mut role = adoptable(&policy);
+    role.attached_policy_arns.insert(FOREIGN.into());
+    let plan = plan_of(&policy, Some(role));
+    assert_eq!(operations(&plan), ["PutRolePolicy", "TagRole"]);
+    assert!(gist(&plan).contains(&(
+        Control::IamTrust,
+        Severity::Critical,
+        Disposition::NeedsHuman(HumanReason::NotProven),
+        "trustPolicy"
+    )));
+}
+
+#[test]
+fn a_role_is_adopted_only_with_consent_on_both_sides() {
+    let never = policy();
+    let tagged = adopting(policy());
+    let role = adoptable(&tagged);
+    let mut other_policy = role.clone();
+    other_policy.tags.insert(TAG_ADOPT.into(), "other".into());
+    let mut withdrawn = role.clone();
+    withdrawn.tags.insert(TAG_MANAGED_BY.into(), CLUSTER.into());
+    withdrawn.tags.remove(TAG_ADOPT);
+    let mut other_cluster = role.clone();
+    other_cluster.tags.insert(TAG_MANAGED_BY.into(), "cluster-two".into());
+    for (policy, role, reason) in [
+        (&never, role, HumanReason::AdoptionRefused),
+        (&tagged, other_policy, HumanReason::AdoptionRefused),
+        (&tagged, withdrawn, HumanReason::AdoptionRefused),
+        (&tagged, other_cluster, HumanReason::Conflict),
+    ] {
+        let plan = plan_of(policy, Some(role));
+        assert_eq!(
+            gist(&plan),
+            [(
+                Control::IamRole,
+                Severity::High,
+                Disposition::NeedsHuman(reason),
+                "role"
+            )]
+        );
+        assert_eq!((plan.actions, plan.state), (vec![], TargetState::Conflict));
+    }
+}
+
+#[test]
+fn the_policys_own_boundary_is_put_on_where_the_operator_has_none() {
+    let policy = policy_of(&format!("{SPEC}  permissionsBoundaryARN: '{BOUNDARY}'\n"), &settings());
+    let good = made(&policy);
+    assert_eq!(good.permissions_boundary_arn, Some(BOUNDARY.into()));
+    let mut role = good.clone();
+    role.permissions_boundary_arn = None;
+    let plan = plan_of(&policy, Some(role.clone()));
+    assert_eq!(operations(&plan), ["PutRolePermissionsBoundary"]);
+    assert_eq!(apply(Some(role), &plan.actions), Some(good));
 }
 
 #[test]
@@ -558,10 +710,30 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    /// A policy with each way to treat what is not ours.
+    fn any_policy()(
+        managed in any::<bool>(),
+        detach in any::<bool>(),
+        adopt in any::<bool>(),
+    ) -> ValidatedPolicy {
+        let mut policy = rich_policy();
+        if !managed {
+            policy.roles[0].managed_policy_arns.clear();
+        }
+        if detach {
+            policy = detaching(policy);
+        }
+        if adopt {
+            policy = adopting(policy);
+        }
+        policy
+    }
+}
+
 proptest! {
     #[test]
-    fn after_the_actions_of_a_plan_there_is_nothing_left_to_do(role in prop::option::of(tampered())) {
-        let policy = rich_policy();
+    fn after_the_actions_of_a_plan_there_is_nothing_left_to_do(policy in any_policy(), role in prop::option::of(tampered())) {
         let plan = plan_of(&policy, role.clone());
         let after = apply(role, &plan.actions);
         let again = plan_of(&policy, after);
@@ -570,27 +742,40 @@ proptest! {
     }
 
     #[test]
-    fn every_repair_has_an_action_and_every_action_a_finding(role in prop::option::of(tampered())) {
-        let plan = plan_of(&rich_policy(), role);
+    fn every_repair_has_an_action_and_every_action_a_finding(policy in any_policy(), role in prop::option::of(tampered())) {
+        let plan = plan_of(&policy, role);
         let found: BTreeSet<_> = plan.findings.iter().filter(|f| f.disposition == Disposition::Repair).map(Finding::key).collect();
         let repaired: BTreeSet<_> = plan.actions.iter().flat_map(|a| a.repairs.iter().cloned()).collect();
         prop_assert_eq!(found, repaired);
     }
 
     #[test]
-    fn a_compliant_role_carries_exactly_our_documents(role in tampered()) {
-        let policy = rich_policy();
+    fn a_compliant_role_carries_our_documents_and_otherwise_only_denies(policy in any_policy(), role in tampered()) {
+        let role = apply(Some(role.clone()), &plan_of(&policy, Some(role)).actions).unwrap();
         if plan_of(&policy, Some(role.clone())).state == TargetState::Compliant {
-            prop_assert_eq!(role.inline_policies.keys().collect::<Vec<_>>(), [INLINE_POLICY]);
+            let documents = role::documents(&policy, &policy.roles[0]);
+            prop_assert_eq!(role.inline_policies.get(INLINE_POLICY), Some(&documents.inline.unwrap().json));
+            prop_assert!(foreign_inline(&role).all(|(_, text)| !text.contains("Allow")));
             prop_assert!(role.attached_policy_arns.is_empty());
         }
     }
 
     #[test]
-    fn what_others_put_on_the_role_is_never_touched(role in tampered()) {
+    fn under_report_what_others_put_on_the_role_is_never_touched(role in tampered()) {
         let after = apply(Some(role.clone()), &plan_of(&rich_policy(), Some(role.clone())).actions).unwrap();
         prop_assert!(after.attached_policy_arns.is_superset(&role.attached_policy_arns));
         let foreign = |r: &RoleObservation| foreign_inline(r).map(|(n, t)| (n.clone(), t.clone())).collect::<Vec<_>>();
         prop_assert_eq!(foreign(&after), foreign(&role));
+    }
+
+    #[test]
+    fn a_role_that_is_not_ours_is_never_written(policy in any_policy(), role in tampered(), tags in prop::sample::select(vec![
+        BTreeMap::from([(TAG_POLICY.to_owned(), "fraud-model".to_owned())]),
+        BTreeMap::from([(TAG_MANAGED_BY.to_owned(), "cluster-two".to_owned())]),
+        BTreeMap::from([(TAG_MANAGED_BY.to_owned(), CLUSTER.to_owned()), (TAG_ADOPT.to_owned(), "other".to_owned())]),
+        BTreeMap::from([(TAG_MANAGED_BY.to_owned(), "cluster-two".to_owned()), (TAG_ADOPT.to_owned(), "fraud-model".to_owned())]),
+    ])) {
+        let plan = plan_of(&policy, Some(RoleObservation { tags, ..role }));
+        prop_assert_eq!(plan.actions, vec![]);
     }
 }

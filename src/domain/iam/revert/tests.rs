@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::iam::simulated::{SPEC, apply, made, policy_of, role_name, seen, settings};
-use crate::domain::policy::TAG_MANAGED_BY;
+use crate::domain::policy::{TAG_ADOPT, TAG_MANAGED_BY};
 
 const MANAGED: &str = "arn:aws:iam::123456789012:policy/checkpoint-writer";
 
@@ -88,7 +88,9 @@ fn a_role_that_is_not_ours_is_left_alone_without_a_word() {
     other_cluster.tags.insert(TAG_MANAGED_BY.into(), "cluster-b".into());
     let mut other_policy = made(&policy);
     other_policy.tags.insert(TAG_POLICY.into(), "other".into());
-    for role in [untagged, moved, other_cluster, other_policy] {
+    let mut adopted = made(&policy);
+    adopted.tags.insert(TAG_ADOPT.into(), policy.name.clone());
+    for role in [untagged, moved, other_cluster, other_policy, adopted] {
         let plan = revert_role(&policy, &role_name(), &seen(Some(role)));
         assert_eq!((plan.findings, plan.actions), (vec![], vec![]));
     }

@@ -199,3 +199,24 @@ fn without_a_provider_there_is_no_trust_but_still_the_inline_policy() {
     assert_eq!(trust.unwrap_err(), DocumentError::NoOidcProvider);
     assert!(inline.is_ok());
 }
+
+#[test]
+fn object_tags_restrict_reading_and_not_listing() {
+    let spec = SPEC.replace(
+        "{bucket: fraud-features}]",
+        "{bucket: fraud-features, objectTags: [{key: class, value: train}, {key: stage, value: 'gold 1'}]}]",
+    );
+    let inline = as_json(only(&policy_of(&spec, &settings())).inline);
+    assert_eq!(
+        inline["Statement"].as_array().unwrap()[..3],
+        [
+            json!({"Sid": "AidpRead", "Effect": "Allow", "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+                   "Resource": "arn:aws:s3:::fraud-data/curated/*"}),
+            json!({"Sid": "AidpRead1", "Effect": "Allow", "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+                   "Resource": "arn:aws:s3:::fraud-features/*",
+                   "Condition": {"StringEquals": {
+                       "s3:ExistingObjectTag/class": "train", "s3:ExistingObjectTag/stage": "gold 1"}}}),
+            json!({"Sid": "AidpList", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::fraud-features"}),
+        ]
+    );
+}

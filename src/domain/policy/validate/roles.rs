@@ -1,10 +1,11 @@
 //! Training roles, and what they may read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problems;
-use crate::api::{ReadAccess, ServiceAccountRef, TrainingRole};
-use crate::domain::names::RoleName;
+use crate::api::{Adoption, ForeignPolicies, ObjectTag, ReadAccess, ServiceAccountRef, TrainingRole};
+use crate::domain::iam::limits;
+use crate::domain::names::{AccountId, Partition, RoleName};
 use crate::domain::policy::{BucketTarget, OperatorSettings, ReadGrant, RoleTarget, ServiceAccount};
 
 /// Default and shortest `MaxSessionDuration`, seconds (IAM API reference, `CreateRole`).
@@ -13,6 +14,7 @@ const DEFAULT_SESSION_SECONDS: i32 = 3600;
 pub(super) fn validate_roles(
     roles: &[TrainingRole],
     buckets: &[BucketTarget],
+    partition: Partition,
     settings: &OperatorSettings,
     problems: &mut Problems,
 ) -> Vec<RoleTarget> {
@@ -25,7 +27,10 @@ pub(super) fn validate_roles(
             workload_identity: _irsa_only,
             read,
             managed_policy_arns,
+            permissions_boundary_arn,
             max_session_duration_seconds,
+            foreign_policies,
+            adoption,
         } = role;
         let field = format!("trainingRoles[{raw}]");
         let Some(name) = problems.name(&field, RoleName::new(raw)) else {
@@ -46,6 +51,17 @@ pub(super) fn validate_roles(
                 "{field}.maxSessionDurationSeconds: {seconds} lies outside 3600 to 43200"
             ));
         }
+        for ServiceAccountRef { namespace, name } in service_accounts {
+            if !is_dns_name(namespace) || !is_dns_name(name) {
+                problems.add(format!(
+                    "{field}.serviceAccounts[{namespace}/{name}]: not the name of a ServiceAccount; expected lower-case letters, digits, dots and hyphens"
+                ));
+            }
+        }
+        for arn in managed_policy_arns.iter().chain(permissions_boundary_arn) {
+            check_policy_arn(&field, arn, partition, problems);
+        }
+        let boundary = boundary(&field, permissions_boundary_arn.as_ref(), settings, problems);
         let read = validate_read(&field, read, buckets, problems);
         out.push(RoleTarget {
             name,
@@ -58,11 +74,56 @@ pub(super) fn validate_roles(
                 .collect(),
             read,
             managed_policy_arns: managed_policy_arns.iter().cloned().collect(),
+            permissions_boundary_arn: boundary,
             max_session_duration_seconds: seconds,
+            foreign_policies: foreign_policies.unwrap_or(ForeignPolicies::Report),
+            adoption: adoption.unwrap_or(Adoption::Never),
         });
     }
     out.sort_by(|a, b| a.name.cmp(&b.name));
     out
+}
+
+/// A role has one boundary. The operator's is a cap, which a policy may repeat but not replace.
+fn boundary(field: &str, own: Option<&String>, settings: &OperatorSettings, problems: &mut Problems) -> Option<String> {
+    if let (Some(own), Some(cap)) = (own, &settings.role_boundary_arn)
+        && own != cap
+    {
+        problems.add(format!(
+            "{field}.permissionsBoundaryARN: the operator's configuration (roleBoundaryARN) puts {cap} on every role of the account; leave the field out"
+        ));
+    }
+    settings.role_boundary_arn.as_ref().or(own).cloned()
+}
+
+/// `arn:PARTITION:iam::ACCOUNT-or-aws:policy/PATH-AND-NAME`.
+fn check_policy_arn(field: &str, arn: &str, partition: Partition, problems: &mut Problems) {
+    let rest = arn.strip_prefix(&format!("arn:{partition}:iam::"));
+    let name = rest.and_then(|rest| {
+        let (account, name) = rest.split_once(":policy/")?;
+        (account == "aws" || AccountId::new(account).is_ok()).then_some(name)
+    });
+    if name.is_none_or(|name| name.is_empty() || limits::refused_character(name).is_some()) {
+        problems.add(format!(
+            "{field}: {arn:?} is not the ARN of a managed policy in partition {partition}; expected arn:{partition}:iam::ACCOUNT:policy/NAME"
+        ));
+    }
+}
+
+/// Names that Kubernetes gives to namespaces and ServiceAccounts. Checked also because a `sub` with `*` or `${` in it would
+/// not be taken literally by IAM.
+fn is_dns_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    (1..=253).contains(&name.len())
+        && name.chars().all(inner)
+        && !name.starts_with(['-', '.'])
+        && !name.ends_with(['-', '.'])
+}
+
+/// The characters that S3 guarantees for tags of objects, none of which has a meaning in a policy.
+fn is_tag_text(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || " +=._:/@-".contains(c))
 }
 
 fn validate_read(
@@ -80,11 +141,17 @@ fn validate_read(
             .map(|b| ReadGrant {
                 bucket: b.name.clone(),
                 prefixes: BTreeSet::new(),
+                object_tags: BTreeMap::new(),
             })
             .collect();
     }
     let mut grants = Vec::with_capacity(read.len());
-    for ReadAccess { bucket, prefixes } in read {
+    for ReadAccess {
+        bucket,
+        prefixes,
+        object_tags,
+    } in read
+    {
         let Some(target) = buckets.iter().find(|b| b.name.as_str() == bucket) else {
             problems.add(format!("{field}.read[{bucket}]: not one of spec.buckets; a role can only be given data that this policy protects"));
             continue;
@@ -94,9 +161,26 @@ fn validate_read(
                 "{field}.read[{bucket}].prefixes: {bad:?} is taken literally and may not contain *, ? or $"
             ));
         }
+        if let Some(bad) = prefixes.iter().find(|p| limits::refused_character(p).is_some()) {
+            problems.add(format!(
+                "{field}.read[{bucket}].prefixes: {bad:?} has a character that IAM takes in no policy (above U+00FF, or a control character); use a prefix that ends before it"
+            ));
+        }
+        let mut tags = BTreeMap::new();
+        for ObjectTag { key, value } in object_tags {
+            if key.is_empty() || !is_tag_text(key) || !is_tag_text(value) {
+                problems.add(format!(
+                    "{field}.read[{bucket}].objectTags[{key:?}]: expected letters, digits, spaces and +=._:/@- in key and value"
+                ));
+            }
+            if tags.insert(key.clone(), value.clone()).is_some() {
+                problems.add(format!("{field}.read[{bucket}].objectTags[{key:?}]: named twice"));
+            }
+        }
         grants.push(ReadGrant {
             bucket: target.name.clone(),
             prefixes: prefixes.iter().cloned().collect(),
+            object_tags: tags,
         });
     }
     grants.sort();

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::api::{CustomerKeys, EncryptionAlgorithm, Gating, Protocol, TLSVersion, Uploads};
+use crate::api::{Adoption, CustomerKeys, EncryptionAlgorithm, ForeignPolicies, Gating, Protocol, TLSVersion, Uploads};
 use crate::domain::fixture::{FULL_SPEC, now, policy, policy_from, settings};
 use crate::domain::policy::{BucketTarget, Controlled, Destination, PortRange, WantEncryption};
 
@@ -394,6 +394,71 @@ fn every_bad_role_and_rule_is_named_with_its_fix() {
     ] {
         assert_eq!(problems(&FULL_SPEC.replace(change.0, change.1)), [want], "{change:?}");
     }
+}
+
+#[test]
+fn every_bad_option_of_a_role_is_named_with_its_fix() {
+    let with = |option: &str| {
+        (
+            "  workloadIdentity: IRSA",
+            format!("  workloadIdentity: IRSA\n  {option}"),
+        )
+    };
+    for (change, want) in [
+        (
+            with("managedPolicyARNs: ['arn:aws-cn:iam::aws:policy/ReadOnlyAccess']"),
+            "trainingRoles[fraud-trainer]: \"arn:aws-cn:iam::aws:policy/ReadOnlyAccess\" is not the ARN of a managed policy in partition aws; expected arn:aws:iam::ACCOUNT:policy/NAME",
+        ),
+        (
+            with("managedPolicyARNs: ['arn:aws:iam::123:policy/x']"),
+            "trainingRoles[fraud-trainer]: \"arn:aws:iam::123:policy/x\" is not the ARN of a managed policy in partition aws; expected arn:aws:iam::ACCOUNT:policy/NAME",
+        ),
+        (
+            with("permissionsBoundaryARN: 'arn:aws:iam::aws:policy/AdministratorAccess'"),
+            "trainingRoles[fraud-trainer].permissionsBoundaryARN: the operator's configuration (roleBoundaryARN) puts arn:aws:iam::123456789012:policy/training-boundary on every role of the account; leave the field out",
+        ),
+        (
+            ("name: trainer}", "name: 'train*'}".to_owned()),
+            "trainingRoles[fraud-trainer].serviceAccounts[ml/train*]: not the name of a ServiceAccount; expected lower-case letters, digits, dots and hyphens",
+        ),
+        (
+            ("\"curated/\"", "\"数据/\"".to_owned()),
+            "trainingRoles[fraud-trainer].read[fraud-training-data].prefixes: \"数据/\" has a character that IAM takes in no policy (above U+00FF, or a control character); use a prefix that ends before it",
+        ),
+        (
+            (
+                "prefixes: [\"curated/\"]",
+                "objectTags: [{key: 'cl*ss', value: train}]".to_owned(),
+            ),
+            "trainingRoles[fraud-trainer].read[fraud-training-data].objectTags[\"cl*ss\"]: expected letters, digits, spaces and +=._:/@- in key and value",
+        ),
+        (
+            (
+                "prefixes: [\"curated/\"]",
+                "objectTags: [{key: a, value: b}, {key: a, value: c}]".to_owned(),
+            ),
+            "trainingRoles[fraud-trainer].read[fraud-training-data].objectTags[\"a\"]: named twice",
+        ),
+    ] {
+        assert_eq!(problems(&FULL_SPEC.replace(change.0, &change.1)), [want], "{change:?}");
+    }
+}
+
+#[test]
+fn the_options_of_a_role_have_defaults_and_the_operators_boundary() {
+    let role = policy(FULL_SPEC).roles.into_iter().next().unwrap();
+    assert_eq!(
+        (
+            role.foreign_policies,
+            role.adoption,
+            role.permissions_boundary_arn.as_deref()
+        ),
+        (
+            ForeignPolicies::Report,
+            Adoption::Never,
+            Some("arn:aws:iam::123456789012:policy/training-boundary")
+        )
+    );
 }
 
 #[test]
