@@ -146,7 +146,10 @@ impl AccountSession {
         max_age: Duration,
     ) -> BTreeMap<String, Read<String>> {
         let wanted = policy.roles.iter().flat_map(|role| role.managed_policy_arns.iter());
-        let boundary = policy.settings.role_boundary_arn.iter();
+        let boundary = policy
+            .roles
+            .iter()
+            .filter_map(|role| role.permissions_boundary_arn.as_ref());
         let attached = roles.values().flatten().flatten().flat_map(|role| {
             let boundary = role.permissions_boundary_arn.iter();
             role.attached_policy_arns.iter().chain(boundary)

@@ -134,6 +134,7 @@ const fn stays(reason: HumanReason) -> bool {
         | HumanReason::UnknownAlgorithm
         | HumanReason::BucketMissing
         | HumanReason::AdoptionRefused
+        | HumanReason::NotReadOnly
         | HumanReason::NotProven
         | HumanReason::NotAnalysed
         | HumanReason::NotEnforced

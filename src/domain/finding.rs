@@ -79,6 +79,8 @@ pub enum HumanReason {
     WriteNotObserved,
     /// Somebody reverts our repairs.
     ConflictingWriter,
+    /// The role's credentials can change the data.
+    NotReadOnly,
     /// Read-only could not be proven.
     NotProven,
     /// Other policies select the same pods and were not analysed.
@@ -111,6 +113,7 @@ impl HumanReason {
             Self::NamespaceRefused => "NamespaceRefused",
             Self::WriteNotObserved => "WriteNotObserved",
             Self::ConflictingWriter => "ConflictingWriter",
+            Self::NotReadOnly => "NotReadOnly",
             Self::NotProven => "NotProven",
             Self::NotAnalysed => "NotAnalysed",
             Self::NotEnforced => "NotEnforced",
@@ -140,6 +143,7 @@ impl HumanReason {
             | Self::NamespaceRefused
             | Self::WriteNotObserved
             | Self::ConflictingWriter
+            | Self::NotReadOnly
             | Self::NotEnforced
             | Self::WriteRefused
             | Self::Orphaned => false,

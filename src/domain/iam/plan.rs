@@ -6,6 +6,7 @@
 mod difference;
 mod documents;
 mod policies;
+mod proof;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -138,13 +139,13 @@ impl<'a> RolePlan<'a> {
     }
 
     /// A role that exists and is ours, or is to be.
-    fn keep(&mut self, seen: &'a RoleObservation, documents: &RoleDocuments, adopted: bool) {
+    fn keep(&mut self, seen: &'a RoleObservation, documents: &'a RoleDocuments, adopted: bool) {
         let RoleDocuments { trust, inline } = documents;
-        self.inline(seen, inline);
+        let own = self.inline(seen, inline);
         self.boundary(seen);
         self.session(seen);
         self.tags(seen);
-        let read_only = self.policies(seen);
+        let read_only = self.policies(Some(seen), own);
         self.trust(seen, trust, adopted, read_only);
     }
 
@@ -185,15 +186,9 @@ impl<'a> RolePlan<'a> {
             policy_name: INLINE_POLICY.to_owned(),
             document: inline.json.clone(),
         };
-        let attach = self.role.managed_policy_arns.iter().map(|arn| self.attach(arn));
-        let rest = std::iter::once((Stage::Deny, put)).chain(attach.map(|action| (Stage::Attach, action)));
-        let rest: Vec<_> = rest
-            .map(|(stage, action)| {
-                let repairs = vec![key.clone()];
-                (stage, PlannedAction { action, repairs })
-            })
-            .collect();
-        self.actions.extend(rest);
+        let repairs = vec![key];
+        self.actions.push((Stage::Deny, PlannedAction { action: put, repairs }));
+        self.policies(None, Some(&inline.json));
     }
 
     fn refuse(&mut self, reason: HumanReason, have: &str, message: &str) {

@@ -6,11 +6,14 @@
 mod effect_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use effect_tests::LEFT_OPEN;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::actions::KEY_ACTIONS;
 use super::limits;
 use crate::domain::document::{ParseError, PolicyDocument};
 use crate::domain::names::BucketName;
@@ -302,6 +305,21 @@ fn denies(policy: &ValidatedPolicy) -> Vec<Value> {
             "Effect": "Deny",
             "Action": ["s3:GetDataAccess", "s3express:CreateSession"],
             "Resource": "*",
+        }),
+        // A key's policy, or a grant on it, may let the role destroy the key, and with it the data.
+        json!({
+            "Sid": "AidpDenyKeyChanges",
+            "Effect": "Deny",
+            "Action": KEY_ACTIONS,
+            "Resource": "*",
+        }),
+        // Another role's trust policy may let this one in without any Allow of its own. What a job needs besides it gets
+        // from managed policies on this role.
+        json!({
+            "Sid": "AidpDenyAssumeRole",
+            "Effect": "Deny",
+            "Action": "sts:AssumeRole",
+            "Resource": format!("arn:{partition}:iam::{}:role/*", policy.account),
         }),
         json!({
             "Sid": "AidpDenyInsecureTransport",

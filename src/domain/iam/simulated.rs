@@ -49,6 +49,20 @@ pub fn policy() -> ValidatedPolicy {
     policy_of(SPEC, &settings())
 }
 
+/// A managed policy that a job may need.
+pub const MANAGED: &str = "arn:aws:iam::123456789012:policy/checkpoint-writer";
+/// A managed policy that opens too much.
+pub const FOREIGN: &str = "arn:aws:iam::aws:policy/AmazonS3FullAccess";
+
+/// A document with one Allow.
+pub fn allow(action: &str, resource: &str) -> String {
+    serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": {"Effect": "Allow", "Action": action, "Resource": resource},
+    })
+    .to_string()
+}
+
 pub fn role_name() -> RoleName {
     RoleName::new("fraud-trainer").unwrap()
 }
@@ -59,7 +73,13 @@ pub fn seen(role: Option<RoleObservation>) -> Observed {
         caller: Ok(None),
         buckets: BTreeMap::new(),
         roles: BTreeMap::from([(role_name(), Ok(role))]),
-        managed_policies: BTreeMap::new(),
+        managed_policies: BTreeMap::from([
+            (
+                MANAGED.to_owned(),
+                Ok(allow("s3:PutObject", "arn:aws:s3:::checkpoints/*")),
+            ),
+            (FOREIGN.to_owned(), Ok(allow("s3:*", "*"))),
+        ]),
         cluster: Err(CallError {
             operation: "List",
             class: ErrorClass::Transient,

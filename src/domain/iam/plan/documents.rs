@@ -16,7 +16,7 @@ use crate::domain::observed::RoleObservation;
 pub(super) const TRUST_PATH: &str = "trustPolicy";
 pub(super) const INLINE_PATH: &str = "inlinePolicies.aidp-readonly";
 
-impl RolePlan<'_> {
+impl<'a> RolePlan<'a> {
     /// A document that can't be made: nothing is written, a human must change the policy.
     pub(super) fn unmakable(&mut self, control: Control, path: &str, error: &DocumentError) {
         let (reason, want, have) = match error {
@@ -40,14 +40,23 @@ impl RolePlan<'_> {
         self.findings.push(finding);
     }
 
-    pub(super) fn inline(&mut self, seen: &RoleObservation, want: &Result<Document, DocumentError>) {
+    /// Judges our own policy; returns it as it will be on the role after the writes.
+    pub(super) fn inline(
+        &mut self,
+        seen: &'a RoleObservation,
+        want: &'a Result<Document, DocumentError>,
+    ) -> Option<&'a str> {
+        let found = seen.inline_policies.get(INLINE_POLICY);
+        let as_it_is = found.map(String::as_str);
         let want = match want {
             Ok(want) => want,
-            Err(error) => return self.unmakable(Control::IamReadOnly, INLINE_PATH, error),
+            Err(error) => {
+                self.unmakable(Control::IamReadOnly, INLINE_PATH, error);
+                return as_it_is;
+            }
         };
-        let found = seen.inline_policies.get(INLINE_POLICY);
         let finding = match found.map(|text| PolicyDocument::parse(text)) {
-            Some(Ok(found)) if same_meaning(&found, &want.parsed) => return,
+            Some(Ok(found)) if same_meaning(&found, &want.parsed) => return as_it_is,
             Some(Ok(found)) => {
                 let difference = difference::between(&want.parsed, &found);
                 let mut finding = self
@@ -84,7 +93,7 @@ impl RolePlan<'_> {
                     "the role's own policy does not fit beside the other inline policies; remove those from the role",
                 );
             self.findings.push(finding);
-            return;
+            return as_it_is;
         }
         let action = Action::PutRolePolicy {
             role: self.role.name.clone(),
@@ -92,9 +101,10 @@ impl RolePlan<'_> {
             document: want.json.clone(),
         };
         self.repair(vec![finding], Stage::Deny, action);
+        Some(&want.json)
     }
 
-    /// `read_only`: nothing on the role, as it is and will be, stands against the claim.
+    /// `read_only`: the role, as it will be after the writes, is proven read-only.
     pub(super) fn trust(
         &mut self,
         seen: &RoleObservation,

@@ -1,13 +1,15 @@
 //! The policies on a role besides our own: those that the policy lists, and those that others put there.
 
+use super::proof::OnRole;
 use super::{RolePlan, Stage};
 use crate::api::{ForeignPolicies, Gating, Severity};
 use crate::domain::action::Action;
 use crate::domain::control::Control;
 use crate::domain::document::{Effect, PolicyDocument};
-use crate::domain::finding::{Disposition, Finding, HumanReason};
+use crate::domain::finding::{Disposition, HumanReason};
 use crate::domain::iam::role::INLINE_POLICY;
 use crate::domain::observed::RoleObservation;
+use crate::domain::policy::RoleTarget;
 
 /// Inline policies that are not ours.
 pub(super) fn foreign_inline(seen: &RoleObservation) -> impl Iterator<Item = (&String, &String)> {
@@ -23,30 +25,59 @@ fn only_denies(document: &str) -> bool {
 /// A policy that others put on the role.
 struct Foreign<'a> {
     path: String,
-    /// None: not known.
-    document: Option<&'a str>,
+    name: &'a str,
+    document: Result<&'a str, String>,
     take_off: Action,
 }
 
 impl<'a> RolePlan<'a> {
-    /// Judges every policy but ours; returns whether nothing on the role, as it will be after the writes, stands against the
-    /// claim that it can only read.
-    pub(super) fn policies(&mut self, seen: &'a RoleObservation) -> bool {
-        let mut read_only = true;
-        for foreign in self.foreign(seen) {
-            read_only &= self.judge_foreign(foreign);
+    /// Judges every policy on the role as it will be after the writes, `own` among them, and puts on what the policy lists if
+    /// the role stays read-only with it; returns whether it does.
+    pub(super) fn policies(&mut self, seen: Option<&'a RoleObservation>, own: Option<&str>) -> bool {
+        let role: &'a RoleTarget = self.role;
+        let mut on_role: Vec<OnRole<'_>> = Vec::new();
+        on_role.extend(own.map(|text| OnRole {
+            name: INLINE_POLICY,
+            document: Ok(text),
+        }));
+        let mut reported = Vec::new();
+        for foreign in seen.map(|seen| self.foreign(seen)).unwrap_or_default() {
+            let denies = foreign.document.as_ref().is_ok_and(|text| only_denies(text));
+            if !denies && role.foreign_policies == ForeignPolicies::Detach {
+                self.take_off(foreign);
+                continue;
+            }
+            let Foreign {
+                path,
+                name,
+                document,
+                take_off: _,
+            } = foreign;
+            reported.push((path, denies));
+            on_role.push(OnRole { name, document });
         }
-        for arn in &self.role.managed_policy_arns {
-            read_only &= self.judge_listed(arn, seen.attached_policy_arns.contains(arn));
+        on_role.extend(role.managed_policy_arns.iter().map(|arn| OnRole {
+            name: arn,
+            document: self.managed_document(arn),
+        }));
+        let proven = self.prove_read_only(seen, &on_role);
+        for (path, denies) in reported {
+            self.report_foreign(path, denies, proven);
         }
-        read_only
+        for arn in &role.managed_policy_arns {
+            if !seen.is_some_and(|seen| seen.attached_policy_arns.contains(arn)) {
+                self.attach_listed(arn, proven);
+            }
+        }
+        proven
     }
 
     fn foreign(&self, seen: &'a RoleObservation) -> Vec<Foreign<'a>> {
         let role = &self.role.name;
         let inline = foreign_inline(seen).map(|(name, document)| Foreign {
             path: format!("inlinePolicies.{name}"),
-            document: Some(document.as_str()),
+            name,
+            document: Ok(document.as_str()),
             take_off: Action::DeleteRolePolicy {
                 role: role.clone(),
                 policy_name: name.clone(),
@@ -55,6 +86,7 @@ impl<'a> RolePlan<'a> {
         let unlisted = seen.attached_policy_arns.difference(&self.role.managed_policy_arns);
         let attached = unlisted.map(|arn| Foreign {
             path: format!("attachedPolicies.{arn}"),
+            name: arn,
             document: self.managed_document(arn),
             take_off: Action::DetachRolePolicy {
                 role: role.clone(),
@@ -64,86 +96,59 @@ impl<'a> RolePlan<'a> {
         inline.chain(attached).collect()
     }
 
-    fn managed_document(&self, arn: &str) -> Option<&'a str> {
-        let read = self.observed.managed_policies.get(arn)?;
-        read.as_ref().ok().map(String::as_str)
+    fn take_off(&mut self, foreign: Foreign<'a>) {
+        let mut finding = self
+            .finding(Control::IamReadOnly, Disposition::Repair)
+            .diff(foreign.path, "absent", "present")
+            .message("a policy that is not ours is on the role; it is taken off (foreignPolicies: Detach)");
+        finding.severity = Severity::High;
+        self.repair(vec![finding], Stage::TakeOff, foreign.take_off);
     }
 
-    fn judge_foreign(&mut self, foreign: Foreign<'a>) -> bool {
-        let Foreign {
-            path,
-            document,
-            take_off,
-        } = foreign;
-        if document.is_some_and(only_denies) {
-            let mut note = self
-                .finding(Control::IamReadOnly, Disposition::Note)
-                .diff(path, "absent", "present, only denies")
-                .message("a policy that is not ours is on the role; it only denies and is kept");
-            note.severity = Severity::Low;
-            note.gating = Gating::ReportOnly;
-            self.findings.push(note);
-            return true;
-        }
-        match self.role.foreign_policies {
-            ForeignPolicies::Detach => {
-                let mut finding = self
-                    .finding(Control::IamReadOnly, Disposition::Repair)
-                    .diff(path, "absent", "present")
-                    .message("a policy that is not ours is on the role; it is taken off (foreignPolicies: Detach)");
-                finding.severity = Severity::High;
-                self.repair(vec![finding], Stage::TakeOff, take_off);
-                true
-            }
-            ForeignPolicies::Report => {
-                let finding = self.not_proven(
-                    &path,
-                    "absent",
-                    "present",
-                    "a policy that is not ours is on the role; our Deny keeps it off the policy's buckets, but what else it allows is not proven: remove it, list it in managedPolicyARNs if the job needs it, or set foreignPolicies: Detach",
-                );
-                self.findings.push(finding);
-                false
-            }
-        }
+    /// What it does to the claim the proof says; that it is there is said in any case.
+    fn report_foreign(&mut self, path: String, denies: bool, proven: bool) {
+        let (severity, have, message) = if denies {
+            (
+                Severity::Low,
+                "present, only denies",
+                "a policy that is not ours is on the role; it only denies and is kept",
+            )
+        } else {
+            (
+                if proven { Severity::Medium } else { Severity::High },
+                "present",
+                "a policy that is not ours is on the role; remove it, list it in managedPolicyARNs if the job needs it, or set foreignPolicies: Detach",
+            )
+        };
+        let mut note = self
+            .finding(Control::IamReadOnly, Disposition::Note)
+            .diff(path, "absent", have)
+            .message(message);
+        note.severity = severity;
+        note.gating = Gating::ReportOnly;
+        self.findings.push(note);
     }
 
-    fn judge_listed(&mut self, arn: &str, attached: bool) -> bool {
-        if !attached {
+    fn attach_listed(&mut self, arn: &str, proven: bool) {
+        let path = format!("managedPolicyARNs.{arn}");
+        if proven {
             let mut finding = self
                 .finding(Control::IamRole, Disposition::Repair)
-                .diff(format!("managedPolicyARNs.{arn}"), "attached", "detached")
+                .diff(path, "attached", "detached")
                 .message("a managed policy that the job needs is not on the role; it is attached");
             finding.severity = Severity::Medium;
-            let action = self.attach(arn);
+            let action = Action::AttachRolePolicy {
+                role: self.role.name.clone(),
+                policy_arn: arn.to_owned(),
+            };
             self.repair(vec![finding], Stage::Attach, action);
+        } else {
+            let mut finding = self
+                .finding(Control::IamRole, Disposition::NeedsHuman(HumanReason::NotProven))
+                .diff(path, "attached", "detached")
+                .message("a managed policy of the policy is attached only once the role is proven read-only with it; see the findings of IAM.ReadOnly");
+            finding.severity = Severity::Medium;
+            self.findings.push(finding);
         }
-        if self.managed_document(arn).is_some_and(only_denies) {
-            return true;
-        }
-        let finding = self.not_proven(
-            &format!("managedPolicyARNs.{arn}"),
-            "proven not to touch the protected data",
-            "not proven",
-            "our Deny keeps this managed policy off the policy's buckets, but what else it allows is not proven",
-        );
-        self.findings.push(finding);
-        false
-    }
-
-    pub(super) fn attach(&self, arn: &str) -> Action {
-        Action::AttachRolePolicy {
-            role: self.role.name.clone(),
-            policy_arn: arn.to_owned(),
-        }
-    }
-
-    fn not_proven(&self, path: &str, want: &str, have: &str, message: &str) -> Finding {
-        let mut finding = self
-            .finding(Control::IamReadOnly, Disposition::NeedsHuman(HumanReason::NotProven))
-            .diff(path, want, have)
-            .message(message);
-        finding.severity = Severity::High;
-        finding
     }
 }

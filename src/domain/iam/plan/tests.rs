@@ -7,15 +7,20 @@ use super::documents::INLINE_PATH;
 use super::policies::foreign_inline;
 use super::*;
 use crate::api::{ForeignPolicies, Severity};
-use crate::domain::iam::simulated::{CLUSTER, SPEC, apply, made, policy, policy_of, role_name, seen, settings};
+use crate::domain::document::{PolicyDocument, PolicyKind};
+use crate::domain::iam::compiled::Policy;
+use crate::domain::iam::context::Context;
+use crate::domain::iam::evaluate::{PolicySet, Request, decide};
+use crate::domain::iam::principal::Caller;
+use crate::domain::iam::role::LEFT_OPEN;
+use crate::domain::iam::simulated::{
+    CLUSTER, FOREIGN, MANAGED, SPEC, allow, apply, made, policy, policy_of, role_name, seen, settings,
+};
 use crate::domain::observed::{CallError, ErrorClass};
 use crate::domain::policy::TAG_POLICY;
 
-const MANAGED: &str = "arn:aws:iam::123456789012:policy/checkpoint-writer";
-const FOREIGN: &str = "arn:aws:iam::aws:policy/AmazonS3FullAccess";
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/boundary";
 
-const ALLOW_ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
 const DENY_ALL: &str = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}"#;
 
 fn detaching(mut policy: ValidatedPolicy) -> ValidatedPolicy {
@@ -63,7 +68,15 @@ fn a_missing_role_is_created_with_everything_before_anything_is_attached() {
     assert_eq!(plan.facts.arn, None);
     assert_eq!(
         gist(&plan),
-        [(Control::IamRole, Severity::High, Disposition::Repair, "role")]
+        [
+            (Control::IamRole, Severity::High, Disposition::Repair, "role"),
+            (
+                Control::IamRole,
+                Severity::Medium,
+                Disposition::Repair,
+                "managedPolicyARNs.arn:aws:iam::123456789012:policy/checkpoint-writer"
+            ),
+        ]
     );
     let documents = role::documents(&policy, &policy.roles[0]);
     assert_eq!(
@@ -237,7 +250,7 @@ fn tampered_documents(good: &RoleObservation) -> Vec<Case> {
             }),
             ro,
             "PutRolePolicy",
-            "not as generated: Statement[10]",
+            "not as generated: Statement[12]",
         ),
         (
             inline(|s| s[0]["Action"] = json!("s3:*")),
@@ -449,32 +462,114 @@ fn an_unparsable_trust_is_not_replaced_but_the_deny_is_still_kept() {
 }
 
 #[test]
-fn what_others_put_on_the_role_is_reported_and_not_proven() {
-    let policy = rich_policy();
+fn a_policy_of_others_that_opens_more_is_reported_with_what_it_opens() {
+    let policy = policy();
     let mut role = made(&policy);
-    role.inline_policies.insert("extra".into(), ALLOW_ALL.into());
-    role.attached_policy_arns.insert(FOREIGN.into());
+    role.inline_policies
+        .insert("extra".into(), allow("iam:PutRolePolicy", "*"));
     let plan = plan_of(&policy, Some(role));
-    let not_proven = Disposition::NeedsHuman(HumanReason::NotProven);
     assert_eq!(
         gist(&plan),
         [
-            (Control::IamReadOnly, Severity::High, not_proven, "inlinePolicies.extra"),
             (
                 Control::IamReadOnly,
-                Severity::High,
-                not_proven,
-                "attachedPolicies.arn:aws:iam::aws:policy/AmazonS3FullAccess"
+                Severity::Critical,
+                Disposition::NeedsHuman(HumanReason::NotReadOnly),
+                "readOnly.escalation[statement 0 of identity policy extra]"
             ),
             (
                 Control::IamReadOnly,
                 Severity::High,
-                not_proven,
-                "managedPolicyARNs.arn:aws:iam::123456789012:policy/checkpoint-writer"
+                Disposition::Note,
+                "inlinePolicies.extra"
             ),
         ]
     );
-    assert_eq!((plan.actions, plan.state), (vec![], TargetState::Unknown));
+    assert_eq!(
+        plan.findings[0].have,
+        "statement 0 of identity policy extra allows iam:PutRolePolicy on *"
+    );
+    assert_eq!((plan.actions, plan.state), (vec![], TargetState::Drifted));
+}
+
+#[test]
+fn a_policy_of_others_that_is_proven_harmless_is_only_reported() {
+    let policy = policy();
+    let mut role = made(&policy);
+    role.inline_policies
+        .insert("extra".into(), allow("s3:PutObject", "arn:aws:s3:::checkpoints/*"));
+    let plan = plan_of(&policy, Some(role));
+    assert_eq!(
+        gist(&plan),
+        [(
+            Control::IamReadOnly,
+            Severity::Medium,
+            Disposition::Note,
+            "inlinePolicies.extra"
+        )]
+    );
+    assert_eq!((plan.actions, plan.state), (vec![], TargetState::Compliant));
+}
+
+#[test]
+fn a_listed_policy_with_which_the_role_could_write_is_not_attached() {
+    let mut policy = policy();
+    policy.roles[0].managed_policy_arns.insert(FOREIGN.into());
+    let plan = plan_of(&policy, Some(made(&policy)));
+    assert_eq!(plan.actions, vec![]);
+    assert!(
+        plan.findings
+            .iter()
+            .any(|f| f.disposition == Disposition::NeedsHuman(HumanReason::NotReadOnly))
+    );
+    assert_eq!(
+        plan.findings.last().map(|f| (f.path.as_str(), f.disposition)),
+        Some((
+            "managedPolicyARNs.arn:aws:iam::aws:policy/AmazonS3FullAccess",
+            Disposition::NeedsHuman(HumanReason::NotProven)
+        ))
+    );
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_proves_nothing() {
+    let policy = policy();
+    let mut role = made(&policy);
+    role.attached_policy_arns.insert(FOREIGN.into());
+    let mut observed = seen(Some(role));
+    observed.managed_policies.clear();
+    let plan = plan_role(&policy, &policy.roles[0], &observed);
+    assert_eq!(
+        gist(&plan)[0],
+        (
+            Control::IamReadOnly,
+            Severity::High,
+            Disposition::NeedsHuman(HumanReason::NotProven),
+            "readOnly"
+        )
+    );
+    assert_eq!(plan.state, TargetState::Unknown);
+}
+
+#[test]
+fn what_bucket_policies_grant_the_role_is_closed_by_its_own_deny() {
+    let policy = policy();
+    let mut observed = seen(Some(made(&policy)));
+    for bucket in &policy.buckets {
+        let arn = policy.partition.bucket_arn(&bucket.name);
+        let open = json!({"Version": "2012-10-17", "Statement":
+            {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": [arn, format!("{arn}/*")]}});
+        let observation = crate::domain::observed::BucketObservation {
+            region: Ok(policy.region.clone()),
+            encryption: None,
+            policy: Some(Ok(Some(open.to_string()))),
+            public_access_block: None,
+            versioning: None,
+        };
+        observed.buckets.insert(bucket.name.clone(), observation);
+    }
+    let plan = plan_role(&policy, &policy.roles[0], &observed);
+    assert_eq!((plan.findings, plan.state), (vec![], TargetState::Compliant));
 }
 
 #[test]
@@ -513,7 +608,7 @@ fn detach_takes_off_what_is_not_listed_and_nothing_else() {
     let policy = detaching(rich_policy());
     let good = made(&policy);
     let mut role = good.clone();
-    role.inline_policies.insert("extra".into(), ALLOW_ALL.into());
+    role.inline_policies.insert("extra".into(), allow("*", "*"));
     role.inline_policies.remove(INLINE_POLICY);
     role.attached_policy_arns.insert(FOREIGN.into());
     let plan = plan_of(&policy, Some(role.clone()));
@@ -679,6 +774,8 @@ fn documents() -> impl Strategy<Value = String> {
         Just(documents.trust.unwrap().json),
         Just(documents.inline.unwrap().json),
         Just(r#"{"Version":"2012-10-17","Statement":[]}"#.to_owned()),
+        Just(allow("s3:*", "*")),
+        Just(allow("s3:PutObject", "arn:aws:s3:::*")),
         Just(r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","NotResource":"x"}}"#.to_owned()),
         Just(r#"{"Statement":{"Effect":"Deny","Principal":{"AWS":["AROAX"]},"Action":"sts:*"}}"#.to_owned()),
         Just(r#"{"Statement":{"Effect":"Deny","Principal":"*","NotAction":"sts:*"}}"#.to_owned()),
@@ -731,7 +828,36 @@ prop_compose! {
     }
 }
 
+/// Whether the role's policies allow a request, by the evaluator.
+fn allowed(role: &RoleObservation, action: &str, resource: &str) -> bool {
+    let managed = seen(None).managed_policies;
+    let attached = role
+        .attached_policy_arns
+        .iter()
+        .map(|arn| managed[arn].clone().unwrap());
+    let policies = PolicySet {
+        identity: role
+            .inline_policies
+            .values()
+            .cloned()
+            .chain(attached)
+            .map(|text| Policy::new(PolicyKind::Identity, "p", &PolicyDocument::parse(&text).unwrap()).unwrap())
+            .collect(),
+        ..PolicySet::default()
+    };
+    let caller = Caller::parse("arn:aws:sts::123456789012:assumed-role/fraud-trainer/pod").unwrap();
+    let mut context = Context::new();
+    context.add("aws:SecureTransport", "true");
+    decide(
+        &Request::new(caller, action, resource, None, context).unwrap(),
+        &policies,
+    )
+    .is_allowed()
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
     #[test]
     fn after_the_actions_of_a_plan_there_is_nothing_left_to_do(policy in any_policy(), role in prop::option::of(tampered())) {
         let plan = plan_of(&policy, role.clone());
@@ -750,13 +876,12 @@ proptest! {
     }
 
     #[test]
-    fn a_compliant_role_carries_our_documents_and_otherwise_only_denies(policy in any_policy(), role in tampered()) {
+    fn no_request_of_a_compliant_role_changes_the_data(policy in any_policy(), role in tampered()) {
         let role = apply(Some(role.clone()), &plan_of(&policy, Some(role)).actions).unwrap();
         if plan_of(&policy, Some(role.clone())).state == TargetState::Compliant {
-            let documents = role::documents(&policy, &policy.roles[0]);
-            prop_assert_eq!(role.inline_policies.get(INLINE_POLICY), Some(&documents.inline.unwrap().json));
-            prop_assert!(foreign_inline(&role).all(|(_, text)| !text.contains("Allow")));
-            prop_assert!(role.attached_policy_arns.is_empty());
+            for (action, resource) in LEFT_OPEN {
+                prop_assert!(!allowed(&role, action, resource), "{action}");
+            }
         }
     }
 

@@ -1,10 +1,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::iam::simulated::{SPEC, apply, made, policy_of, role_name, seen, settings};
+use crate::domain::iam::simulated::{MANAGED, SPEC, apply, made, policy_of, role_name, seen, settings};
 use crate::domain::policy::{TAG_ADOPT, TAG_MANAGED_BY};
-
-const MANAGED: &str = "arn:aws:iam::123456789012:policy/checkpoint-writer";
 
 fn policy(deletion: DeletionPolicy) -> ValidatedPolicy {
     let spec = format!("{SPEC}  managedPolicyARNs: ['{MANAGED}']\ndeletionPolicy: {deletion:?}\n");

@@ -16,7 +16,7 @@ const OBJECT: &str = "arn:aws:s3:::fraud-data/curated/part-0";
 
 /// What a role with a Deny of `s3:PutObject` and `s3:DeleteObject` can still do as soon as anything else allows it: the
 /// action, and the resource it is about.
-const LEFT_OPEN: [(&str, &str); 21] = [
+pub(in crate::domain::iam) const LEFT_OPEN: [(&str, &str); 21] = [
     ("s3:DeleteObjectVersion", OBJECT),
     ("s3:PutObjectTagging", OBJECT),
     ("s3:DeleteObjectTagging", OBJECT),
@@ -45,7 +45,7 @@ fn compiled(kind: PolicyKind, document: &PolicyDocument) -> Policy {
     Policy::new(kind, "p", document).unwrap()
 }
 
-fn identity(statements: Value) -> Policy {
+fn identity(statements: &Value) -> Policy {
     let document = json!({"Version": "2012-10-17", "Statement": statements});
     compiled(
         PolicyKind::Identity,
@@ -66,7 +66,7 @@ fn beside_everything(deny: Policy) -> PolicySet {
     PolicySet {
         identity: vec![
             deny,
-            identity(json!({"Effect": "Allow", "Action": "*", "Resource": "*"})),
+            identity(&json!({"Effect": "Allow", "Action": "*", "Resource": "*"})),
         ],
         ..PolicySet::default()
     }
@@ -95,7 +95,7 @@ fn verdict(policies: &PolicySet, action: &str, resource: &str) -> Verdict {
 
 #[test]
 fn what_the_textbook_deny_leaves_open_is_closed_by_ours() {
-    let textbook = beside_everything(identity(json!({
+    let textbook = beside_everything(identity(&json!({
         "Effect": "Deny", "Action": ["s3:PutObject", "s3:DeleteObject"], "Resource": [BUCKET, format!("{BUCKET}/*")],
     })));
     let hardened = beside_everything(ours());
@@ -157,6 +157,12 @@ fn whatever_else_is_attached_the_data_stays_readable_and_nothing_more() {
             "s3-object-lambda:WriteGetObjectResponse",
             "arn:aws:s3-object-lambda:eu-west-1:123456789012:accesspoint/l",
         ),
+        (
+            "kms:ScheduleKeyDeletion",
+            "arn:aws:kms:eu-west-1:123456789012:key/1234abcd",
+        ),
+        ("kms:CreateGrant", "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"),
+        ("sts:AssumeRole", "arn:aws:iam::123456789012:role/admin"),
         // Not made yet: what AWS adds tomorrow is denied today.
         ("s3:PutObjectSomethingNew", OBJECT),
     ] {

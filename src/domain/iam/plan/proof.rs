@@ -1,0 +1,167 @@
+//! The read-only proof for the role as it will be after the writes, and what it comes to as findings.
+//!
+//! The role's own Deny closes what is not read here: ACLs, policies of access points, key policies and grants, and trust
+//! policies of other roles are given to the proof as unknown, and it holds all the same.
+
+use super::RolePlan;
+use crate::api::Severity;
+use crate::domain::control::Control;
+use crate::domain::document::{PolicyDocument, PolicyKind};
+use crate::domain::finding::{Disposition, Finding, HumanReason};
+use crate::domain::iam::actions::Place;
+use crate::domain::iam::compiled::Policy;
+use crate::domain::iam::principal::Caller;
+use crate::domain::iam::proof::{BucketFacts, Evidence, Kind, Proof, ProofInput, Reason, RoleFacts, Violation, prove};
+use crate::domain::observed::{Observed, RoleObservation};
+use crate::domain::policy::BucketTarget;
+
+/// A policy that is or will be on the role.
+pub(super) struct OnRole<'a> {
+    /// Name or ARN.
+    pub name: &'a str,
+    /// Its document, or why it is not known.
+    pub document: Result<&'a str, String>,
+}
+
+impl<'a> RolePlan<'a> {
+    /// Proves the role with these policies on it; returns whether the claim holds.
+    pub(super) fn prove_read_only(&mut self, seen: Option<&RoleObservation>, policies: &[OnRole<'_>]) -> bool {
+        let findings = match self.proof(seen, policies) {
+            Proof::Proven => return true,
+            Proof::Violated(violations) => violations.iter().map(|v| self.violated(v)).collect(),
+            Proof::Unknown(reasons) => vec![self.unknown(&reasons)],
+        };
+        self.findings.extend(findings);
+        false
+    }
+
+    fn proof(&self, seen: Option<&RoleObservation>, policies: &[OnRole<'_>]) -> Proof {
+        let arn = seen.map_or_else(
+            || self.policy.created_role_arn(&self.role.name),
+            |seen| seen.arn.clone(),
+        );
+        let caller = match Caller::parse(&arn) {
+            Ok(caller) => caller,
+            Err(error) => {
+                return Proof::Unknown(vec![Reason::Unreadable {
+                    what: "the role's ARN".into(),
+                    why: error.to_string(),
+                }]);
+            }
+        };
+        let unread = || "not read".to_owned();
+        prove(&ProofInput {
+            role: RoleFacts {
+                caller,
+                identity: policies.iter().map(identity).collect(),
+                boundary: self.boundary_facts(seen),
+                trust: Evidence::Outside,
+            },
+            buckets: self
+                .policy
+                .buckets
+                .iter()
+                .map(|bucket| self.bucket_facts(bucket))
+                .collect(),
+            keys: Evidence::Missing(unread()),
+            access_points: Evidence::Missing(unread()),
+            roles: Evidence::Missing(unread()),
+            organization: Vec::new(),
+        })
+    }
+
+    /// A boundary only takes away: one that can't be read is left out.
+    fn boundary_facts(&self, seen: Option<&RoleObservation>) -> Option<Policy> {
+        let found = seen.and_then(|seen| seen.permissions_boundary_arn.as_ref());
+        let arn = self.role.permissions_boundary_arn.as_ref().or(found)?;
+        let document = self.managed_document(arn).ok()?;
+        compiled(PolicyKind::Boundary, arn, document).ok()
+    }
+
+    fn bucket_facts(&self, bucket: &BucketTarget) -> BucketFacts {
+        let arn = self.policy.partition.bucket_arn(&bucket.name);
+        let observed = self.observed.buckets.get(&bucket.name);
+        let policy = match observed.and_then(|b| b.policy.as_ref()) {
+            Some(Ok(None)) => Evidence::Seen(None),
+            Some(Ok(Some(text))) => match compiled(PolicyKind::Resource, &arn, text) {
+                Ok(policy) => Evidence::Seen(Some(policy)),
+                Err(why) => Evidence::Missing(why),
+            },
+            Some(Err(error)) => Evidence::Missing(error.to_string()),
+            None => Evidence::Missing("not read".into()),
+        };
+        BucketFacts {
+            arn,
+            policy,
+            acl: Evidence::Missing("not read".into()),
+        }
+    }
+
+    /// A managed policy as it was read, or why it was not.
+    pub(super) fn managed_document(&self, arn: &str) -> Result<&'a str, String> {
+        let observed: &'a Observed = self.observed;
+        match observed.managed_policies.get(arn) {
+            Some(read) => read.as_ref().map(String::as_str).map_err(ToString::to_string),
+            None => Err("not read".into()),
+        }
+    }
+
+    fn violated(&self, violation: &Violation) -> Finding {
+        let Violation {
+            origin,
+            kind,
+            actions: _,
+            resources: _,
+            via,
+        } = violation;
+        let what = match kind {
+            Kind::Data(place) => match place {
+                Place::Bucket => "bucket",
+                Place::Objects => "objects",
+                Place::AccessPoints => "access points",
+                Place::ObjectLambda => "Object Lambda",
+                Place::FileSystems => "file systems",
+            },
+            Kind::Key => "key",
+            Kind::Escalation => "escalation",
+        };
+        let path = if via.is_empty() {
+            format!("readOnly.{what}[{origin}]")
+        } else {
+            format!("readOnly.{what}[{origin}] via {}", via.join(", "))
+        };
+        self.finding(Control::IamReadOnly, Disposition::NeedsHuman(HumanReason::NotReadOnly))
+            .diff(path, "no way to change the data", violation.to_string())
+            .message(format!(
+                "the role is not read-only: {violation}; remove that statement, or close it with {}",
+                violation.remedy()
+            ))
+    }
+
+    fn unknown(&self, reasons: &[Reason]) -> Finding {
+        let text = reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let mut finding = self
+            .finding(Control::IamReadOnly, Disposition::NeedsHuman(HumanReason::NotProven))
+            .diff("readOnly", "proven", text.as_str())
+            .message(format!("that the role can only read is not proven: {text}"));
+        finding.severity = Severity::High;
+        finding
+    }
+}
+
+fn identity(policy: &OnRole<'_>) -> Evidence<Policy> {
+    let OnRole { name, document } = policy;
+    let compiled = document
+        .clone()
+        .and_then(|text| compiled(PolicyKind::Identity, name, text));
+    match compiled {
+        Ok(policy) => Evidence::Seen(policy),
+        Err(why) => Evidence::Missing(format!("{name}: {why}")),
+    }
+}
+
+fn compiled(kind: PolicyKind, name: &str, text: &str) -> Result<Policy, String> {
+    let document = PolicyDocument::parse(text).map_err(|e| e.to_string())?;
+    document.check(kind).map_err(|e| e.to_string())?;
+    Policy::new(kind, name, &document).map_err(|e| e.to_string())
+}
