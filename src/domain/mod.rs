@@ -15,6 +15,7 @@ pub mod observed;
 pub mod plan;
 pub mod policy;
 pub mod report;
+pub mod rights;
 pub mod s3;
 
 #[cfg(test)]

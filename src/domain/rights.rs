@@ -1,0 +1,237 @@
+//! The least AWS rights that the operator needs for given policies: what `aidp iam-policy` prints.
+//!
+//! Lives here: which IAM actions authorise which call, and which calls a policy leads to. Does not live here: how the
+//! operator gets its credentials.
+//!
+//! Source of the action names: "Actions, resources, and condition keys for Amazon S3" and "… for AWS Identity and Access
+//! Management (IAM)", Service Authorization Reference.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::names::AccountId;
+use super::policy::{BucketTarget, Controlled, RoleTarget, ValidatedPolicy};
+use crate::api::{DeletionPolicy, Gating, Mode};
+
+/// Most characters of a customer managed policy, white space not counted (IAM and STS quotas).
+pub const MANAGED_POLICY_LIMIT: usize = 6144;
+
+/// The IAM action that authorises a call of ours, by the operation's name in the AWS API. None for
+/// `GetCallerIdentity`, which needs no right, and for operations that we never call.
+pub fn action_for(operation: &str) -> Option<&'static str> {
+    Some(match operation {
+        "HeadBucket" => "s3:ListBucket",
+        "GetBucketEncryption" => "s3:GetEncryptionConfiguration",
+        "PutBucketEncryption" => "s3:PutEncryptionConfiguration",
+        "GetBucketPolicy" => "s3:GetBucketPolicy",
+        "PutBucketPolicy" => "s3:PutBucketPolicy",
+        "DeleteBucketPolicy" => "s3:DeleteBucketPolicy",
+        "GetPublicAccessBlock" => "s3:GetBucketPublicAccessBlock",
+        "PutPublicAccessBlock" => "s3:PutBucketPublicAccessBlock",
+        "GetBucketVersioning" => "s3:GetBucketVersioning",
+        "PutBucketVersioning" => "s3:PutBucketVersioning",
+        "GetRole" => "iam:GetRole",
+        "ListRolePolicies" => "iam:ListRolePolicies",
+        "GetRolePolicy" => "iam:GetRolePolicy",
+        "ListAttachedRolePolicies" => "iam:ListAttachedRolePolicies",
+        "GetPolicy" => "iam:GetPolicy",
+        "GetPolicyVersion" => "iam:GetPolicyVersion",
+        "CreateRole" => "iam:CreateRole",
+        "TagRole" => "iam:TagRole",
+        "UpdateAssumeRolePolicy" => "iam:UpdateAssumeRolePolicy",
+        "UpdateRole" => "iam:UpdateRole",
+        "PutRolePermissionsBoundary" => "iam:PutRolePermissionsBoundary",
+        "PutRolePolicy" => "iam:PutRolePolicy",
+        "DeleteRolePolicy" => "iam:DeleteRolePolicy",
+        "AttachRolePolicy" => "iam:AttachRolePolicy",
+        "DetachRolePolicy" => "iam:DetachRolePolicy",
+        "DeleteRole" => "iam:DeleteRole",
+        _ => return None,
+    })
+}
+
+/// Actions on roles that IAM can make depend on the role's boundary (condition key `iam:PermissionsBoundary`).
+const BOUND: [&str; 6] = [
+    "iam:AttachRolePolicy",
+    "iam:CreateRole",
+    "iam:DeleteRolePolicy",
+    "iam:DetachRolePolicy",
+    "iam:PutRolePermissionsBoundary",
+    "iam:PutRolePolicy",
+];
+
+/// Why there is no one policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RightsError {
+    /// An IAM policy is for one account.
+    #[error("the policies are for several accounts ({}); ask for one account at a time", list(.0))]
+    SeveralAccounts(BTreeSet<AccountId>),
+    /// Nothing was given.
+    #[error("no policy was given")]
+    Nothing,
+}
+
+fn list(accounts: &BTreeSet<AccountId>) -> String {
+    accounts.iter().map(AccountId::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The IAM policy document that lets the operator do what these policies of one account need, and nothing else. A policy in
+/// Audit adds reads only; a control that is not enforced adds no write.
+///
+/// # Errors
+/// [`RightsError`].
+pub fn operator_policy(policies: &[ValidatedPolicy]) -> Result<Value, RightsError> {
+    let accounts: BTreeSet<AccountId> = policies.iter().map(|p| p.account.clone()).collect();
+    if accounts.len() > 1 {
+        return Err(RightsError::SeveralAccounts(accounts));
+    }
+    if policies.is_empty() {
+        return Err(RightsError::Nothing);
+    }
+    let mut grants = Grants::default();
+    for policy in policies {
+        for bucket in &policy.buckets {
+            grants.bucket(policy, bucket);
+        }
+        for role in &policy.roles {
+            grants.role(policy, role);
+        }
+    }
+    Ok(grants.document())
+}
+
+/// Actions by resource and boundary.
+#[derive(Default)]
+struct Grants {
+    actions: BTreeMap<(String, Option<String>), BTreeSet<&'static str>>,
+}
+
+impl Grants {
+    fn allow(&mut self, resource: &str, boundary: Option<&str>, operations: &[&str]) {
+        let key = (resource.to_owned(), boundary.map(ToOwned::to_owned));
+        self.actions
+            .entry(key)
+            .or_default()
+            .extend(operations.iter().filter_map(|o| action_for(o)));
+    }
+
+    fn bucket(&mut self, policy: &ValidatedPolicy, bucket: &BucketTarget) {
+        let BucketTarget {
+            name,
+            region_hint: _,
+            encryption,
+            transport,
+            public_access,
+            versioning,
+        } = bucket;
+        let arn = policy.partition.bucket_arn(name);
+        let writes = |gating: Option<Gating>| policy.mode == Mode::Enforce && gating == Some(Gating::Gating);
+        let gating = |c: &Controlled<()>| c.gating;
+        self.allow(&arn, None, &["HeadBucket"]);
+        for (read, write, gating) in [
+            (
+                "GetBucketEncryption",
+                "PutBucketEncryption",
+                encryption.as_ref().map(|c| c.gating),
+            ),
+            (
+                "GetPublicAccessBlock",
+                "PutPublicAccessBlock",
+                public_access.as_ref().map(gating),
+            ),
+            (
+                "GetBucketVersioning",
+                "PutBucketVersioning",
+                versioning.as_ref().map(gating),
+            ),
+        ] {
+            if gating.is_some() {
+                self.allow(&arn, None, &[read]);
+            }
+            if writes(gating) {
+                self.allow(&arn, None, &[write]);
+            }
+        }
+        let transport = transport.as_ref().map(|c| c.gating);
+        if transport.is_some() || !policy.roles.is_empty() {
+            self.allow(&arn, None, &["GetBucketPolicy"]);
+        }
+        if writes(transport) || (policy.mode == Mode::Enforce && !policy.roles.is_empty()) {
+            self.allow(&arn, None, &["PutBucketPolicy"]);
+            if policy.deletion_policy == DeletionPolicy::Revert {
+                self.allow(&arn, None, &["DeleteBucketPolicy"]);
+            }
+        }
+    }
+
+    fn role(&mut self, policy: &ValidatedPolicy, role: &RoleTarget) {
+        let arn = policy.role_arn(&role.name);
+        let boundary = policy.settings.role_boundary_arn.as_deref();
+        self.allow(
+            &arn,
+            None,
+            &[
+                "GetRole",
+                "ListRolePolicies",
+                "GetRolePolicy",
+                "ListAttachedRolePolicies",
+            ],
+        );
+        // Whatever hangs on the role must be read, whoever made it.
+        let any_policy = format!("arn:{}:iam::*:policy/*", policy.partition);
+        self.allow(&any_policy, None, &["GetPolicy", "GetPolicyVersion"]);
+        if policy.mode == Mode::Audit {
+            return;
+        }
+        let mut writes = vec![
+            "CreateRole",
+            "TagRole",
+            "UpdateAssumeRolePolicy",
+            "UpdateRole",
+            "PutRolePolicy",
+            "PutRolePermissionsBoundary",
+        ];
+        if boundary.is_none() {
+            writes.retain(|w| *w != "PutRolePermissionsBoundary");
+        }
+        if !role.managed_policy_arns.is_empty() {
+            writes.push("AttachRolePolicy");
+        }
+        if policy.deletion_policy == DeletionPolicy::Revert {
+            writes.extend(["DeleteRolePolicy", "DetachRolePolicy", "DeleteRole"]);
+        }
+        let bound = |operation: &&str| action_for(operation).is_some_and(|a| BOUND.contains(&a));
+        let (bound, free): (Vec<&str>, Vec<&str>) = writes.into_iter().partition(bound);
+        self.allow(&arn, None, &free);
+        self.allow(&arn, boundary, &bound);
+    }
+
+    /// Resources with the same actions share a statement.
+    fn document(self) -> Value {
+        let mut shared: BTreeMap<(BTreeSet<&'static str>, Option<String>), BTreeSet<String>> = BTreeMap::new();
+        for ((resource, boundary), actions) in self.actions {
+            shared.entry((actions, boundary)).or_default().insert(resource);
+        }
+        let statements: Vec<Value> = shared
+            .into_iter()
+            .filter(|((actions, _), _)| !actions.is_empty())
+            .map(statement)
+            .collect();
+        json!({"Version": "2012-10-17", "Statement": statements})
+    }
+}
+
+fn statement(((actions, boundary), resources): ((BTreeSet<&'static str>, Option<String>), BTreeSet<String>)) -> Value {
+    let mut statement = json!({"Effect": "Allow", "Action": actions, "Resource": resources});
+    if let (Some(boundary), Value::Object(fields)) = (boundary, &mut statement) {
+        fields.insert(
+            "Condition".to_owned(),
+            json!({"StringEquals": {"iam:PermissionsBoundary": boundary}}),
+        );
+    }
+    statement
+}
+
+#[cfg(test)]
+mod tests;

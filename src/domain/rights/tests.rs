@@ -1,0 +1,97 @@
+use super::*;
+use crate::domain::document::PolicyDocument;
+use crate::domain::fixture::{FULL_SPEC, policy};
+
+const BUCKET: &str = "arn:aws:s3:::fraud-training-data";
+const ROLE: &str = "arn:aws:iam::123456789012:role/aidp/fraud-trainer";
+const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/training-boundary";
+
+fn rights(specs: &[&str]) -> Value {
+    operator_policy(&specs.iter().map(|s| policy(s)).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn audit_needs_reads_only() {
+    assert_eq!(
+        rights(&[&FULL_SPEC.replace("mode: Enforce", "mode: Audit")]),
+        json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["iam:GetPolicy", "iam:GetPolicyVersion"], "Resource": ["arn:aws:iam::*:policy/*"]},
+            {"Effect": "Allow", "Action": ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"], "Resource": [ROLE]},
+            {"Effect": "Allow", "Action": [
+                "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
+                "s3:GetEncryptionConfiguration", "s3:ListBucket",
+            ], "Resource": [BUCKET]},
+        ]})
+    );
+}
+
+#[test]
+fn enforce_writes_the_enforced_controls_and_makes_roles_only_under_the_boundary() {
+    assert_eq!(
+        rights(&[FULL_SPEC]),
+        json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"], "Resource": [ROLE],
+             "Condition": {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}},
+            {"Effect": "Allow", "Action": ["iam:GetPolicy", "iam:GetPolicyVersion"], "Resource": ["arn:aws:iam::*:policy/*"]},
+            {"Effect": "Allow", "Action": [
+                "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:TagRole",
+                "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
+            ], "Resource": [ROLE]},
+            {"Effect": "Allow", "Action": [
+                "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
+                "s3:GetEncryptionConfiguration", "s3:ListBucket", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
+                "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration",
+            ], "Resource": [BUCKET]},
+        ]})
+    );
+}
+
+#[test]
+fn a_control_that_is_only_reported_or_ignored_adds_no_write() {
+    let spec = r#"
+mode: Enforce
+account: {id: "123456789012", region: eu-west-1}
+bucketControls: {transport: {mode: Audit}, versioning: {}, publicAccess: {mode: Ignore}, encryption: {algorithm: SSE-S3, mode: Ignore}}
+buckets: [{name: fraud-training-data}]
+"#;
+    assert_eq!(
+        rights(&[spec]),
+        json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": [
+            "s3:GetBucketPolicy", "s3:GetBucketVersioning", "s3:ListBucket", "s3:PutBucketVersioning",
+        ], "Resource": [BUCKET]}]})
+    );
+}
+
+#[test]
+fn revert_adds_the_deletions() {
+    let text = rights(&[&format!("{FULL_SPEC}deletionPolicy: Revert\n")]).to_string();
+    for action in [
+        "s3:DeleteBucketPolicy",
+        "iam:DeleteRole\"",
+        "iam:DeleteRolePolicy",
+        "iam:DetachRolePolicy",
+    ] {
+        assert!(text.contains(action), "{action} in {text}");
+    }
+}
+
+#[test]
+fn policies_of_one_account_share_a_document_and_those_of_two_have_none() {
+    let other = FULL_SPEC
+        .replace("fraud-training-data", "other-data")
+        .replace("fraud-trainer", "other-trainer");
+    let text = rights(&[FULL_SPEC, &other]).to_string();
+    assert!(
+        text.contains(r#"["arn:aws:s3:::fraud-training-data","arn:aws:s3:::other-data"]"#),
+        "{text}"
+    );
+    assert!(PolicyDocument::parse(&text).is_ok());
+
+    let foreign = "mode: Audit\naccount: {id: \"999999999999\", region: eu-west-1}\nbuckets: [{name: abc}]\n";
+    let error = operator_policy(&[policy(FULL_SPEC), policy(foreign)]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the policies are for several accounts (123456789012, 999999999999); ask for one account at a time"
+    );
+    assert_eq!(operator_policy(&[]), Err(RightsError::Nothing));
+}
