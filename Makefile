@@ -2,7 +2,7 @@
 # ${AIDP_CACHE:-~/.cache/aidp}, outside the work tree.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop build check generate test unit e2e deny advisories tools tools-fakecloud tools-versitygw clean-cache
+.PHONY: help demo demo-stop build check generate test unit e2e test-node deny advisories tools tools-fakecloud tools-versitygw clean-cache
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ unit: ## Unit, property, golden and adapter tests
 
 e2e: ## The journey on a real API server and an AWS emulator (pick tests: make e2e TESTS=crd)
 	e2e/journey.sh $(TESTS)
+
+test-node: ## The chart, the operator and training pods on a real node (root; Debian packages of containerd are installed)
+	e2e/node/test.sh
 
 deny: ## Licences, bans and sources of the dependencies
 	"$$(e2e/tools.sh cargo-deny)" --offline check licenses bans sources

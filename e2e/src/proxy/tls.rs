@@ -9,9 +9,11 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::Result;
 
-/// Names the certificate is valid for: `s3-control` because the emulator recognises that API by its host name only.
-const NAMES: [&str; 5] = [
+/// Names the certificate is valid for: `s3-control` because the emulator recognises that API by its host name only;
+/// 10.99.0.254 is this machine as the pods of the node tests see it (`node/node.sh`).
+const NAMES: [&str; 6] = [
     "127.0.0.1",
+    "10.99.0.254",
     "localhost",
     "*.localhost",
     "s3-control.localhost",
