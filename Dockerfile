@@ -3,7 +3,7 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 # cargo-auditable puts the list of dependencies into the binary: an SBOM that scanners (trivy, grype, cargo audit) read.
-RUN cargo install cargo-auditable --version 0.7.2 --locked
+RUN cargo install cargo-auditable --version 0.7.7 --locked
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo auditable build --release --locked --bin aidp && cp target/release/aidp /aidp

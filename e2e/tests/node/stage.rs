@@ -35,8 +35,9 @@ pub(crate) struct Stage {
 
 /// Runs a test on the stage, which the first one sets up.
 pub(crate) fn on_stage(test: impl AsyncFnOnce(&Stage) -> Result<()>) {
-    static STAGE: OnceLock<Stage> = OnceLock::new();
-    let stage = STAGE.get_or_init(|| Stage::set().expect("the stage could not be set"));
+    static STAGE: OnceLock<std::result::Result<Stage, String>> = OnceLock::new();
+    let stage = STAGE.get_or_init(|| Stage::set().map_err(|e| e.to_string()));
+    let stage = stage.as_ref().expect("the stage could not be set");
     stage.runtime.block_on(test(stage)).unwrap();
 }
 
