@@ -148,6 +148,48 @@ impl AddressSet {
     }
 }
 
+impl AddressSet {
+    /// The disjoint ranges of one family as numbers, ascending, first and last address included.
+    pub(super) fn bounds(&self, v4: bool) -> Vec<(u128, u128)> {
+        if v4 {
+            let ranges = self.v4.ranges();
+            ranges
+                .map(|r| (r.start().to_bits().into(), r.end().to_bits().into()))
+                .collect()
+        } else {
+            self.v6
+                .ranges()
+                .map(|r| (r.start().to_bits(), r.end().to_bits()))
+                .collect()
+        }
+    }
+
+    /// The range of one family between two numbers; empty if they are none of its addresses.
+    pub(super) fn between(v4: bool, first: u128, last: u128) -> Self {
+        if !v4 {
+            return Self::from_v6_range(Ipv6Addr::from_bits(first)..=Ipv6Addr::from_bits(last));
+        }
+        match (u32::try_from(first), u32::try_from(last)) {
+            (Ok(first), Ok(last)) => Self::from_v4_range(Ipv4Addr::from_bits(first)..=Ipv4Addr::from_bits(last)),
+            _ => Self::empty(),
+        }
+    }
+}
+
+impl FromIterator<Self> for AddressSet {
+    fn from_iter<T: IntoIterator<Item = Self>>(sets: T) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for set in sets {
+            v4.extend(set.v4.ranges());
+            v6.extend(set.v6.ranges());
+        }
+        Self {
+            v4: v4.into_iter().collect(),
+            v6: v6.into_iter().collect(),
+        }
+    }
+}
+
 impl From<IpNet> for AddressSet {
     fn from(net: IpNet) -> Self {
         match net {

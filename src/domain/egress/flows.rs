@@ -3,6 +3,7 @@
 //! Kept per protocol as disjoint port ranges in ascending order, each with the addresses that it opens; neighbours with
 //! the same addresses are joined, so equal sets are equal values.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -220,54 +221,60 @@ fn combine(a: &[Segment], b: &[Segment], op: fn(&AddressSet, &AddressSet) -> Add
     out
 }
 
-/// Turns "ports, each with addresses" into "addresses, each with ports".
+/// Turns "ports, each with addresses" into "addresses, each with ports", in one sweep over the addresses of each family.
 fn reach(protocol: Protocol, segments: &[Segment]) -> Vec<Reach> {
-    // Disjoint address sets, each with its ports; every segment splits them further.
-    let mut groups: Vec<(AddressSet, RangeSetBlaze<u16>)> = Vec::new();
-    for segment in segments {
-        let mut rest = segment.addresses.clone();
-        let mut split = Vec::with_capacity(groups.len() + 1);
-        for (addresses, ports) in groups {
-            let both = addresses.intersection(&rest);
-            if both.is_empty() {
-                split.push((addresses, ports));
+    let mut out = Vec::new();
+    for v4 in [true, false] {
+        // Where segments begin, and the number after the last of them.
+        let mut edges: Vec<(u128, usize, bool)> = Vec::new();
+        for (i, segment) in segments.iter().enumerate() {
+            for (first, last) in segment.addresses.bounds(v4) {
+                edges.push((first, i, true));
+                edges.extend(last.checked_add(1).map(|end| (end, i, false)));
+            }
+        }
+        edges.sort_unstable();
+        let mut open: BTreeSet<usize> = BTreeSet::new();
+        let mut stretch: Option<(u128, Vec<RangeInclusive<u16>>)> = None;
+        for at_once in edges.chunk_by(|a, b| a.0 == b.0) {
+            for (_, i, begins) in at_once {
+                let _ = if *begins { open.insert(*i) } else { open.remove(i) };
+            }
+            let Some((at, _, _)) = at_once.first() else {
+                continue;
+            };
+            let ports = joined(open.iter().filter_map(|i| segments.get(*i)).map(|s| s.ports.clone()));
+            if stretch.as_ref().is_some_and(|(_, before)| *before == ports) {
                 continue;
             }
-            rest = rest.difference(&both);
-            let without = addresses.difference(&both);
-            if !without.is_empty() {
-                split.push((without, ports.clone()));
+            if let Some((first, before)) = stretch.replace((*at, ports)) {
+                out.extend(blocks(protocol, v4, first, at - 1, &before));
             }
-            let mut more = ports;
-            more.ranges_insert(segment.ports.clone());
-            split.push((both, more));
         }
-        if !rest.is_empty() {
-            split.push((rest, RangeSetBlaze::from_iter([segment.ports.clone()])));
-        }
-        groups = split;
-    }
-    // The same ports can come up in several groups; joining them first gives the fewest CIDRs.
-    let mut joined: Vec<(AddressSet, Vec<RangeInclusive<u16>>)> = Vec::new();
-    for (addresses, ports) in groups {
-        let ports: Vec<_> = ports.ranges().collect();
-        match joined.iter_mut().find(|(_, p)| *p == ports) {
-            Some((all, _)) => *all = all.union(&addresses),
-            None => joined.push((addresses, ports)),
+        if let Some((first, ports)) = stretch {
+            let last = if v4 { u32::MAX.into() } else { u128::MAX };
+            out.extend(blocks(protocol, v4, first, last, &ports));
         }
     }
-    let mut out: Vec<Reach> = joined
-        .into_iter()
-        .flat_map(|(addresses, ports)| {
-            addresses.cidrs().into_iter().map(move |cidr| Reach {
-                cidr,
-                protocol,
-                ports: ports.clone(),
-            })
-        })
-        .collect();
-    out.sort_by_key(|r| r.cidr);
     out
+}
+
+/// Ascending ranges, neighbours joined.
+fn joined(ranges: impl Iterator<Item = RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
+    ranges.collect::<RangeSetBlaze<u16>>().into_ranges().collect()
+}
+
+fn blocks(protocol: Protocol, v4: bool, first: u128, last: u128, ports: &[RangeInclusive<u16>]) -> Vec<Reach> {
+    if ports.is_empty() {
+        return Vec::new();
+    }
+    let cidrs = AddressSet::between(v4, first, last).cidrs();
+    let block = |cidr| Reach {
+        cidr,
+        protocol,
+        ports: ports.to_vec(),
+    };
+    cidrs.into_iter().map(block).collect()
 }
 
 impl Flows {

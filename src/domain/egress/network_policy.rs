@@ -132,7 +132,7 @@ fn peers(at: &str, namespace: &str, list: &[NetworkPolicyPeer]) -> Result<Peers,
             }
         }
     }
-    out.addresses = blocks.iter().fold(AddressSet::empty(), |all, b| all.union(b));
+    out.addresses = blocks.into_iter().collect();
     Ok(out)
 }
 
@@ -291,10 +291,7 @@ mod tests {
     fn every_namespace_is_pods_and_no_address() {
         let rule = &rules(&json!([{"to": [{"namespaceSelector": {}}]}]))[0];
         assert!(rule.peers.addresses.is_empty());
-        assert_eq!(
-            rule.peers.others.first().unwrap().to_string(),
-            "pods in every namespace"
-        );
+        assert_eq!(rule.peers.others.first().unwrap().to_string(), "pods in all namespaces");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The answer of the offline analysis: what each workload can reach outside the cluster, or how far that exceeds a policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::address::AddressSet;
 use super::excess::{Desired, Excess};
-use super::flows::Flows;
+use super::flows::{Flows, Reach};
 use super::manifest::{Manifests, PodShape, WorkloadName};
 use super::network_policy::EgressPolicy;
 use super::port::{Ports, Protocol};
@@ -197,30 +197,54 @@ fn policy_of(source: &Source) -> Option<String> {
 /// All flows together, in blocks, each with the policies that have a part in it.
 fn outside(sources: &[(&Source, &Flows)]) -> Vec<Reachable> {
     let all = Flows::union_of(&sources.iter().map(|(_, f)| *f).collect::<Vec<_>>());
-    let reach = all.reach().into_iter().filter(|r| r.protocol != Protocol::Other);
-    let by_block = |r: super::flows::Reach| {
-        let block = AddressSet::from(r.cidr);
-        let part = |flows: &Flows| {
-            let segments = flows.segments(r.protocol).iter();
-            segments
-                .into_iter()
-                .any(|s| !s.addresses.intersection(&block).is_empty())
-        };
-        let policies = sources
-            .iter()
-            .filter(|(_, f)| part(f))
-            .filter_map(|(s, _)| policy_of(s))
-            .collect();
-        Reachable {
+    let reach = all.reach();
+    let mut out = Vec::new();
+    for protocol in Protocol::WITH_PORTS {
+        let block = |r: &Reach| Reachable {
             cidr: r.cidr,
-            protocol: r.protocol.to_string(),
+            protocol: protocol.to_string(),
             ports: r.ports.iter().map(|p| (*p.start(), *p.end())).collect(),
-            policies,
-        }
-    };
-    let mut out: Vec<Reachable> = reach.map(by_block).collect();
+            policies: BTreeSet::new(),
+        };
+        let mut found: Vec<Reachable> = reach.iter().filter(|r| r.protocol == protocol).map(block).collect();
+        credit(&mut found, sources, protocol);
+        out.extend(found);
+    }
     out.sort_by_key(|r| (matches!(r.cidr.addr(), IpAddr::V6(_)), r.cidr, r.protocol.clone()));
     out
+}
+
+/// Adds to every block the policies that open part of it. The blocks are disjoint and ascend within their family.
+fn credit(blocks: &mut [Reachable], sources: &[(&Source, &Flows)], protocol: Protocol) {
+    let mut parts: BTreeMap<String, Vec<AddressSet>> = BTreeMap::new();
+    for (source, flows) in sources {
+        if let Some(policy) = policy_of(source) {
+            let addresses = flows.segments(protocol).iter().map(|s| s.addresses.clone());
+            parts.entry(policy).or_default().extend(addresses);
+        }
+    }
+    for v4 in [true, false] {
+        let of_family = |(i, b): (usize, &Reachable)| {
+            let bounds = AddressSet::from(b.cidr).bounds(v4).first().copied();
+            bounds.map(|(first, last)| (first, last, i))
+        };
+        let ordered: Vec<(u128, u128, usize)> = blocks.iter().enumerate().filter_map(of_family).collect();
+        for (policy, sets) in &parts {
+            let addresses: AddressSet = sets.iter().cloned().collect();
+            for (first, last) in addresses.bounds(v4) {
+                let from = ordered.partition_point(|(_, block_last, _)| *block_last < first);
+                let touched = ordered
+                    .iter()
+                    .skip(from)
+                    .take_while(|(block_first, _, _)| *block_first <= last);
+                for (_, _, i) in touched {
+                    if let Some(block) = blocks.get_mut(*i) {
+                        block.policies.insert(policy.clone());
+                    }
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

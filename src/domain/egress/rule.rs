@@ -115,7 +115,7 @@ impl fmt::Display for Peer {
                 }
                 match namespaces.single_namespace() {
                     Some(name) => write!(f, " in {name}"),
-                    None if namespaces.is_everything() => f.write_str(" in every namespace"),
+                    None if namespaces.is_everything() => f.write_str(" in all namespaces"),
                     None => write!(f, " in namespaces {namespaces}"),
                 }
             }

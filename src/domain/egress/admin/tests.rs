@@ -88,7 +88,7 @@ fn every_kind_of_peer_is_read() {
     assert_eq!(
         texts,
         [
-            "pods app=db in every namespace",
+            "pods app=db in all namespaces",
             "pods in namespaces team=x",
             "nodes",
             "names *.example.com"

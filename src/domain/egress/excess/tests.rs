@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::egress::admin::{AdminKind, AdminPolicy};
 use crate::domain::egress::selector::Labels;
 use crate::domain::egress::union::{Isolation, Pod};
 
@@ -63,6 +64,11 @@ fn the_golden_cases_hold() {
         let mut union = Union::new(AddressSet::all_of(true, ipv6));
         let mut ours = Vec::new();
         for object in case["policies"].as_array().unwrap() {
+            let word = |key: &str| object[key].as_str().unwrap_or_default();
+            if let Some(kind) = AdminKind::of(word("apiVersion"), word("kind")) {
+                union.add_admin(AdminPolicy::read(kind, object).unwrap());
+                continue;
+            }
             let policy: NetworkPolicy = serde_json::from_value(object.clone()).unwrap();
             union.add_network_policy(&policy).unwrap();
             if policy.metadata.name.as_deref() == Some("aidp") {
@@ -141,11 +147,11 @@ fn pods_exceed_unless_the_same_pods_or_every_address_are_wanted() {
     assert_eq!(added(&https_to_ten(), &pods), ["f: TCP/443 to pods app=db in ml"]);
     assert_eq!(
         added(&https_to_ten(), &all_pods),
-        ["f: TCP/443 to pods in every namespace"]
+        ["f: TCP/443 to pods in all namespaces"]
     );
     assert_eq!(added(&https_anywhere(), &all_pods), [""; 0]);
     assert_eq!(added(&all_pods, &pods), [""; 0]);
-    assert_eq!(added(&pods, &all_pods), ["f: TCP/443 to pods in every namespace"]);
+    assert_eq!(added(&pods, &all_pods), ["f: TCP/443 to pods in all namespaces"]);
 }
 
 #[test]
