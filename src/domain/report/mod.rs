@@ -13,6 +13,7 @@ mod inventory;
 mod outcome;
 mod repairs;
 mod situation;
+mod standing;
 mod text;
 mod verdict;
 mod wording;
@@ -38,6 +39,7 @@ pub use repairs::{Decision, Pace, RepairLog};
 pub use situation::{Reason, Refusal};
 
 use situation::Situation;
+use standing::Standing;
 use verdict::Verdict;
 
 /// Default of [`Context::heartbeat`].
@@ -297,52 +299,6 @@ fn observed(
             unproven,
         }
     }
-}
-
-/// What the last observation still allows to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// This generation was judged, and everything was seen less than two intervals ago.
-    Fresh,
-    /// This generation was judged, but that is longer ago.
-    Stale,
-    /// This generation was never judged on an observation.
-    Never,
-}
-
-impl Standing {
-    fn of(policy: &ValidatedPolicy, context: &Context<'_>) -> Self {
-        let judged = |old: &&AIDataProtectionPolicyStatus| old.observed_generation == context.generation;
-        let Some((old, ready)) = context
-            .old
-            .filter(judged)
-            .and_then(|old| Some((old, condition(old, READY)?)))
-        else {
-            return Self::Never;
-        };
-        let seen: Vec<Timestamp> = [context.last_observed, old.last_verified_time.as_ref().map(|t| t.0)]
-            .into_iter()
-            .flatten()
-            .collect();
-        if seen.is_empty() || ready.reason == Reason::Progressing.as_str() {
-            // Never seen whole; but that must not stay unsaid for ever either.
-            let waiting = context.now.duration_since(ready.last_transition_time.0);
-            return if waiting < two_intervals(policy) {
-                Self::Never
-            } else {
-                Self::Stale
-            };
-        }
-        // A time in the future is no observation: the clock or the status is wrong, and silence must not last for ever.
-        match seen.into_iter().filter(|t| *t <= context.now).max() {
-            Some(last) if context.now.duration_since(last) < two_intervals(policy) => Self::Fresh,
-            Some(_) | None => Self::Stale,
-        }
-    }
-}
-
-fn two_intervals(policy: &ValidatedPolicy) -> SignedDuration {
-    SignedDuration::try_from(policy.interval.saturating_mul(2)).unwrap_or(SignedDuration::MAX)
 }
 
 /// The old status, to be changed where there is something to say.
