@@ -6,6 +6,8 @@ mod egress;
 #[cfg(feature = "operator")]
 mod run;
 mod version;
+#[cfg(feature = "operator")]
+mod plan;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -28,6 +30,8 @@ enum Command {
     #[cfg(feature = "operator")]
     Run(Box<run::Run>),
     Version(version::Version),
+    #[cfg(feature = "operator")]
+    Plan(Box<plan::Plan>),
 }
 
 /// Runs the program with these arguments, the first of which is its name. Output goes to standard output, problems to
@@ -41,6 +45,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             #[cfg(feature = "operator")]
             Command::Run(command) => command.run(),
             Command::Version(command) => command.run(),
+            #[cfg(feature = "operator")]
+            Command::Plan(command) => command.run(),
         },
         Err(problem) => {
             // Nothing better can be done when even the message can't be written.
