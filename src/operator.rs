@@ -263,7 +263,7 @@ fn wait_for(error: &CallError, readiness: &Readiness) -> Result<(), StartError> 
     Ok(())
 }
 
-fn aws_settings(config: &Config) -> AwsSettings {
+pub(crate) fn aws_settings(config: &Config) -> AwsSettings {
     let accounts = match &config.accounts {
         Accounts::Default => Vec::new(),
         Accounts::Listed(accounts) => accounts

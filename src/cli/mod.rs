@@ -4,10 +4,10 @@ mod can_i;
 mod crd;
 mod egress;
 #[cfg(feature = "operator")]
+mod plan;
+#[cfg(feature = "operator")]
 mod run;
 mod version;
-#[cfg(feature = "operator")]
-mod plan;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use super::documents::PolicyDocument;
 use super::offline;
 use crate::api::{Gating, Mode};
-use crate::aws::{AccountAccess, AwsObservation, AwsSettings, Sessions};
-use crate::config::{AccountConfig, Accounts, ClusterFacts, Config, NetworkEnforcer};
+use crate::aws::{AwsObservation, Sessions};
+use crate::config::{ClusterFacts, Config, NetworkEnforcer};
 use crate::domain::action::PlannedAction;
 use crate::domain::finding::{Disposition, Finding, HumanReason};
 use crate::domain::observed::{ClusterObservation, EnforcerObservation, Observed};
@@ -60,7 +60,7 @@ impl Look {
 
 /// Looks at every policy. All problems of validation are told before AWS is asked for anything.
 pub(super) async fn look(config: &Config, documents: &[PolicyDocument]) -> Result<Vec<Look>, Vec<String>> {
-    let settings = aws_settings(config);
+    let settings = crate::operator::aws_settings(config);
     let sessions = Sessions::load(&settings, &Metrics::new().aws)
         .await
         .map_err(|e| vec![e.to_string()])?;
@@ -101,11 +101,7 @@ fn validated(
     now: Timestamp,
 ) -> Result<ValidatedPolicy, Vec<String>> {
     let PolicyDocument { place: _, policy } = document;
-    let account = crate::domain::names::AccountId::new(&policy.spec.account.id);
-    let account = account.map_err(|e| vec![format!("spec.account.id: {e}")])?;
-    let settings = config
-        .settings(&account, facts)
-        .map_err(|e| vec![format!("spec.account.id: {e}")])?;
+    let settings = config.settings(&policy.spec.account.id, facts);
     let source = PolicySource {
         name: policy.metadata.name.clone().unwrap_or_default(),
         ..PolicySource::default()
@@ -178,21 +174,4 @@ async fn look_at(
         actions: plan.targets().iter().flat_map(|t| t.actions.iter().cloned()).collect(),
         not_looked_at,
     })
-}
-
-fn aws_settings(config: &Config) -> AwsSettings {
-    let access = |account: &AccountConfig| AccountAccess {
-        id: account.id.clone(),
-        role_arn: account.role_arn.clone(),
-        external_id: account.external_id.clone(),
-        region: None,
-    };
-    let accounts = match &config.accounts {
-        Accounts::Default => Vec::new(),
-        Accounts::Listed(accounts) => accounts.values().map(access).collect(),
-    };
-    AwsSettings {
-        accounts,
-        ..AwsSettings::default()
-    }
 }

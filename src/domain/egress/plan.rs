@@ -75,7 +75,7 @@ pub fn plan_rule(policy: &ValidatedPolicy, rule: &EgressTarget, cluster: &Cluste
 pub fn plan_rules(policy: &ValidatedPolicy, cluster: &Read<ClusterObservation>) -> Vec<TargetPlan> {
     let cluster = match cluster {
         Ok(cluster) => cluster,
-        Err(error) => return policy.egress.iter().map(|rule| unreadable(&rule.name, error)).collect(),
+        Err(error) => return unreadable_rules(policy, error),
     };
     let named: BTreeSet<&str> = policy.egress.iter().map(|r| r.name.as_str()).collect();
     let orphans = rules_in(policy, cluster)
@@ -104,7 +104,7 @@ pub fn revert(policy: &ValidatedPolicy, cluster: &Read<ClusterObservation>) -> V
                 .map(|rule| plan_leave(policy, rule, cluster, "the policy is being deleted"))
                 .collect()
         }
-        Err(error) => policy.egress.iter().map(|rule| unreadable(&rule.name, error)).collect(),
+        Err(error) => unreadable_rules(policy, error),
     }
 }
 
@@ -120,6 +120,17 @@ fn plan_leave(policy: &ValidatedPolicy, rule: &str, cluster: &ClusterObservation
         actions,
         facts: TargetFacts::default(),
     }
+}
+
+/// Every rule that the policy names or has claimed.
+fn unreadable_rules(policy: &ValidatedPolicy, error: &CallError) -> Vec<TargetPlan> {
+    let named = policy.egress.iter().map(|rule| rule.name.as_str());
+    let rules: BTreeSet<&str> = named.chain(claimed(policy)).collect();
+    rules.into_iter().map(|rule| unreadable(rule, error)).collect()
+}
+
+fn claimed(policy: &ValidatedPolicy) -> impl Iterator<Item = &str> {
+    policy.inventory.egress.iter().map(|rule| rule.name.as_str())
 }
 
 /// Kubernetes could not be read: nothing is said about the rule, and nothing done.
@@ -145,12 +156,15 @@ fn unreadable(rule: &str, error: &CallError) -> TargetPlan {
     }
 }
 
+/// The rules with NetworkPolicies of ours, and those that the inventory holds: without any left, one of the latter is done
+/// with.
 fn rules_in<'a>(policy: &'a ValidatedPolicy, cluster: &'a ClusterObservation) -> impl Iterator<Item = &'a str> {
     cluster
         .network_policies
         .iter()
         .filter(|object| is_ours(policy, object))
         .filter_map(rule_of)
+        .chain(claimed(policy))
 }
 
 fn whole(rule: &str) -> Target {

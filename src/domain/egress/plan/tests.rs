@@ -175,6 +175,32 @@ fn a_rule_that_left_the_policy_is_an_orphan() {
 }
 
 #[test]
+fn a_claimed_rule_is_spoken_of_until_nothing_of_it_is_left() {
+    let mut policy = policy(&FULL_SPEC.replace("name: training\n", "name: renamed\n"));
+    policy.inventory.egress = vec![crate::api::EgressTargetStatus {
+        name: "training".to_owned(),
+        enforcer: None,
+        rung: None,
+        evidence: None,
+        state: TargetState::Compliant,
+    }];
+    let of_claimed = |plans: Vec<TargetPlan>| {
+        let plan = plans.into_iter().find(|p| p.target == whole("training")).unwrap();
+        (plan.state, plan.findings.len(), plan.actions.len())
+    };
+    let gone = plan_rules(&policy, &Ok(cluster()));
+    assert_eq!(of_claimed(gone), (TargetState::Orphaned, 0, 0), "done with");
+    let error = CallError {
+        operation: "list",
+        class: ErrorClass::Transient,
+        code: None,
+        message: "timed out".to_owned(),
+    };
+    let unseen = plan_rules(&policy, &Err(error));
+    assert_eq!(of_claimed(unseen), (TargetState::Unknown, 1, 0), "not done with");
+}
+
+#[test]
 fn revert_removes_ours_and_nothing_else() {
     let policy = policy(&format!("{FULL_SPEC}deletionPolicy: Revert\n"));
     let mut cluster = converged(&policy);
