@@ -60,8 +60,8 @@ fn an_error_names_file_document_and_field() {
             "policy.yaml, document 1 (fraud-model): spec.bucketControls.publicAcess: unknown field; known are encryption, publicAccess, transport, versioning",
         ),
         (
-            with_spec(&FULL_SPEC.replace("name: fraud-trainer", "nam: fraud-trainer")),
-            "policy.yaml, document 1 (fraud-model): spec.trainingRoles[0].nam: unknown field; known are managedPolicyARNs, maxSessionDurationSeconds, name, read, serviceAccounts, workloadIdentity",
+            with_spec(&FULL_SPEC.replace("name: trainer", "nam: trainer")),
+            "policy.yaml, document 1 (fraud-model): spec.trainingRoles[0].serviceAccounts[0].nam: unknown field; known are name, namespace",
         ),
         (
             with_spec(FULL_SPEC).replace("fraud-model", &"x".repeat(53)),
