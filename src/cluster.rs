@@ -10,8 +10,11 @@ mod list;
 mod observe;
 mod watch;
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
+use tokio::time::Instant;
 
 pub use call::{CALL_TIMEOUT, KubeMetrics};
 pub(crate) use call::{call, is_not_found};
@@ -19,7 +22,7 @@ pub(crate) use watch::WATCH_SECONDS;
 pub use watch::{NamespaceSeen, namespaces, network_policies};
 
 use crate::config::NetworkEnforcer;
-use crate::domain::observed::Read;
+use crate::domain::observed::{EnforcerObservation, Read};
 
 /// The cluster as one operator sees it. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +30,8 @@ pub struct Cluster {
     client: kube::Client,
     metrics: KubeMetrics,
     enforcer: NetworkEnforcer,
+    /// What enforces NetworkPolicy, as last found, and when.
+    found: Arc<tokio::sync::Mutex<Option<(Instant, EnforcerObservation)>>>,
 }
 
 impl Cluster {
@@ -36,6 +41,7 @@ impl Cluster {
             client,
             metrics,
             enforcer,
+            found: Arc::default(),
         }
     }
 

@@ -237,3 +237,75 @@ fn every_status_code_has_its_class() {
         assert_eq!(class(code), expected, "{code}");
     }
 }
+
+fn detecting(fake: &Fake) -> Cluster {
+    fake.put(
+        "/apis",
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []}),
+    );
+    let metrics = KubeMetrics::register(&mut Registry::default());
+    Cluster::new(fake.client(), metrics, NetworkEnforcer::Detect)
+}
+
+fn put_kube_router(fake: &Fake) {
+    fake.put(
+        "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-router",
+        json!({
+            "metadata": {"name": "kube-router", "namespace": "kube-system"},
+            "spec": {"selector": {}, "template": {"spec": {"containers": [
+                {"name": "kube-router", "args": ["--run-firewall=true", "--run-router=true"]},
+            ]}}},
+            "status": {"currentNumberScheduled": 1, "desiredNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 1},
+        }),
+    );
+}
+
+#[tokio::test]
+async fn an_enforcer_that_runs_is_found_by_its_daemon_set() {
+    let fake = Fake::default();
+    put_kube_router(&fake);
+    let found = detecting(&fake).enforcer().await.unwrap();
+    let EnforcerObservation::Found { name, .. } = &found else {
+        panic!("{found:?}")
+    };
+    assert_eq!(name.to_ascii_lowercase(), "kube-router");
+}
+
+#[tokio::test]
+async fn where_nothing_known_runs_it_is_unknown() {
+    let fake = Fake::default();
+    assert_eq!(detecting(&fake).enforcer().await, Ok(EnforcerObservation::Unknown));
+}
+
+#[tokio::test]
+async fn whoever_may_not_look_for_the_enforcer_does_not_know_it_and_sees_the_rest() {
+    let fake = Fake::default();
+    put_kube_router(&fake);
+    fake.fail(|_, path, _| path.ends_with("/daemonsets").then_some((403, "Forbidden", "no")));
+    assert_eq!(detecting(&fake).enforcer().await, Ok(EnforcerObservation::Unknown));
+}
+
+#[tokio::test]
+async fn an_enforcer_that_could_not_be_looked_for_just_now_fails_the_view() {
+    let fake = Fake::default();
+    fake.fail(|_, path, _| {
+        path.ends_with("/daemonsets")
+            .then_some((503, "ServiceUnavailable", "down"))
+    });
+    let error = detecting(&fake).enforcer().await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Transient);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_enforces_is_looked_for_once_a_minute() {
+    let fake = Fake::default();
+    let cluster = detecting(&fake);
+    cluster.enforcer().await.unwrap();
+    let reads = fake.state().reads;
+    cluster.clone().enforcer().await.unwrap();
+    assert_eq!(fake.state().reads, reads);
+    tokio::time::advance(Duration::from_mins(1)).await;
+    put_kube_router(&fake);
+    let found = cluster.enforcer().await.unwrap();
+    assert!(matches!(found, EnforcerObservation::Found { .. }), "{found:?}");
+}
