@@ -21,7 +21,7 @@ check: ## What to run before a commit: format, clippy, unit tests
 	cargo clippy --workspace --all-targets --features aidp-e2e/e2e -- -D warnings
 	cargo test --workspace --quiet
 
-generate: ## Rewrites the generated files (crds/)
+generate: ## Rewrites the generated files (crds/, the chart's CRD, docs/api.md, docs/controls.md)
 	e2e/generate.sh
 
 test: ## Everything CI runs, with a table of seconds per stage (some: make test STAGES="clippy deny")

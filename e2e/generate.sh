@@ -5,11 +5,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . e2e/lib.sh
 aidp=$(aidp_binary)
-crd=crds/aidp.dev_aidataprotectionpolicies.yaml
 fresh=$(mktemp); trap 'rm -f "$fresh"' EXIT
-"$aidp" crd >"$fresh"
-if [ "${1:-}" = --check ]; then
-  diff -u "$crd" "$fresh" || die "$crd is not what the code says: run 'make generate' and commit the result"
-else
-  cp "$fresh" "$crd"
-fi
+# generated FILE COMMAND...: the file is what the command prints.
+generated() {
+  local file=$1; shift
+  "$@" >"$fresh"
+  if [ "${check:-}" = 1 ]; then
+    diff -u "$file" "$fresh" || die "$file is not what the code says: run 'make generate' and commit the result"
+  else
+    cp "$fresh" "$file"
+  fi
+}
+[ "${1:-}" != --check ] || check=1
+generated crds/aidp.dev_aidataprotectionpolicies.yaml "$aidp" crd
+generated charts/aidp/files/crd.yaml "$aidp" crd
+generated docs/api.md "$aidp" docs api
+generated docs/controls.md "$aidp" docs controls

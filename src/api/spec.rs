@@ -110,7 +110,9 @@ pub enum Mode {
     Enforce,
 }
 
-/// Whether one control is enforced.
+/// Enforce repairs it and holds Ready back while it is not met, Audit only reports it, Ignore does not look at it. Default
+/// Enforce; on a single bucket: as in bucketControls.
+// The schema of an optional enum carries the enum's own text, not the field's.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ControlMode {
     /// Repair it, and hold Ready back while it is not met.
@@ -206,7 +208,8 @@ pub struct Encryption {
     pub uploads: Option<Uploads>,
 }
 
-/// Server-side encryption, weakest first.
+/// Server-side encryption, weakest first: SSE-S3, SSE-KMS, DSSE-KMS. On a single bucket the default is that of
+/// bucketControls.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EncryptionAlgorithm {
     /// Keys owned by S3 (`AES256`).
@@ -243,7 +246,8 @@ pub enum Uploads {
     RequireKey,
 }
 
-/// Whether S3 Bucket Keys are on.
+/// S3 Bucket Key, which makes KMS requests cheaper: Enabled or Disabled. Absent: left as it is; on a single bucket: as in
+/// bucketControls.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BucketKey {
     /// On.
@@ -281,7 +285,8 @@ pub struct Transport {
     pub minimum_tls_version: Option<TLSVersion>,
 }
 
-/// A TLS version.
+/// Oldest TLS version let in, "1.2" or "1.3". "1.3" breaks interface VPC endpoints and Multi-Region Access Points, which do
+/// not offer it. Default "1.2"; on a single bucket: as in bucketControls.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TLSVersion {
     /// TLS 1.2.
@@ -518,7 +523,8 @@ pub struct EgressRule {
     pub allow: Vec<Allow>,
 }
 
-/// How strongly egress must be restricted.
+/// What must be reached to be compliant: Port (only the allowed ports), Destination (only the allowed places) or TLS (only
+/// TLS to the allowed names). What the cluster's network plugin cannot do is never compliant. Default Port.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Assurance {
     /// Only the allowed ports.
@@ -586,7 +592,7 @@ pub struct AllowPort {
     pub protocol: Option<Protocol>,
 }
 
-/// Transport protocol.
+/// Transport protocol: TCP, UDP or SCTP. Default TCP.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Protocol {
     /// TCP.

@@ -2,6 +2,7 @@
 
 mod can_i;
 mod crd;
+mod docs;
 mod egress;
 #[cfg(feature = "operator")]
 mod plan;
@@ -26,6 +27,8 @@ struct Cli {
 enum Command {
     CanI(Box<can_i::CanI>),
     Crd(crd::Crd),
+    #[command(hide = true)]
+    Docs(docs::Docs),
     Egress(egress::Egress),
     #[cfg(feature = "operator")]
     Run(Box<run::Run>),
@@ -41,6 +44,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Cli { command }) => match command {
             Command::CanI(command) => command.run(),
             Command::Crd(command) => command.run(),
+            Command::Docs(command) => command.run(),
             Command::Egress(command) => command.run(),
             #[cfg(feature = "operator")]
             Command::Run(command) => command.run(),
