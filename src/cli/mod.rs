@@ -5,6 +5,8 @@ mod crd;
 mod docs;
 mod egress;
 #[cfg(feature = "operator")]
+mod iam_policy;
+#[cfg(feature = "operator")]
 mod plan;
 #[cfg(feature = "operator")]
 mod run;
@@ -35,6 +37,8 @@ enum Command {
     Version(version::Version),
     #[cfg(feature = "operator")]
     Plan(Box<plan::Plan>),
+    #[cfg(feature = "operator")]
+    IamPolicy(Box<iam_policy::IamPolicy>),
 }
 
 /// Runs the program with these arguments, the first of which is its name. Output goes to standard output, problems to
@@ -51,6 +55,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Version(command) => command.run(),
             #[cfg(feature = "operator")]
             Command::Plan(command) => command.run(),
+            #[cfg(feature = "operator")]
+            Command::IamPolicy(command) => command.run(),
         },
         Err(problem) => {
             // Nothing better can be done when even the message can't be written.

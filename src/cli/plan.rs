@@ -11,7 +11,10 @@ mod tests;
 
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+
 use crate::config::{Config, ConfigArgs};
+use crate::domain::policy::ValidatedPolicy;
 use documents::PolicyDocument;
 use look::Look;
 
@@ -75,6 +78,13 @@ impl Plan {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Every policy in the files, validated under the operator's configuration, or every problem with them. Asks nobody.
+pub(super) fn policies(config: &Config, files: &[String]) -> Result<Vec<ValidatedPolicy>, Vec<String>> {
+    let documents = read(files)?;
+    let validated = look::validated_all(config, false, &documents, Timestamp::now())?;
+    Ok(validated.into_iter().map(|(_, policy)| policy).collect())
 }
 
 /// Every policy in the files, or every problem with them.

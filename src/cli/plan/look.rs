@@ -64,26 +64,9 @@ pub(super) async fn look(config: &Config, documents: &[PolicyDocument]) -> Resul
     let sessions = Sessions::load(&settings, &Metrics::new().aws)
         .await
         .map_err(|e| vec![e.to_string()])?;
-    let facts = ClusterFacts {
-        cluster_id: config.cluster_id.clone().unwrap_or_else(|| NO_CLUSTER.to_owned()),
-        operator_namespace: config
-            .operator_namespace
-            .clone()
-            .unwrap_or_else(|| OPERATOR_NAMESPACE.to_owned()),
-        s3_over_plaintext: sessions.s3_over_plaintext(),
-    };
     let now = Timestamp::now();
-    let mut policies = Vec::with_capacity(documents.len());
+    let policies = validated_all(config, sessions.s3_over_plaintext(), documents, now)?;
     let mut problems = Vec::new();
-    for document in documents {
-        match validated(config, &facts, document, now) {
-            Ok(policy) => policies.push((document, policy)),
-            Err(found) => problems.extend(found.into_iter().map(|p| format!("{}: {p}", document.place))),
-        }
-    }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
     let mut looks = Vec::with_capacity(policies.len());
     for (document, policy) in policies {
         match look_at(config, &sessions, document, policy, now).await {
@@ -92,6 +75,36 @@ pub(super) async fn look(config: &Config, documents: &[PolicyDocument]) -> Resul
         }
     }
     if problems.is_empty() { Ok(looks) } else { Err(problems) }
+}
+
+/// Every policy, validated under the operator's configuration, or every problem with them.
+pub(super) fn validated_all<'a>(
+    config: &Config,
+    s3_over_plaintext: bool,
+    documents: &'a [PolicyDocument],
+    now: Timestamp,
+) -> Result<Vec<(&'a PolicyDocument, ValidatedPolicy)>, Vec<String>> {
+    let facts = ClusterFacts {
+        cluster_id: config.cluster_id.clone().unwrap_or_else(|| NO_CLUSTER.to_owned()),
+        operator_namespace: config
+            .operator_namespace
+            .clone()
+            .unwrap_or_else(|| OPERATOR_NAMESPACE.to_owned()),
+        s3_over_plaintext,
+    };
+    let mut policies = Vec::with_capacity(documents.len());
+    let mut problems = Vec::new();
+    for document in documents {
+        match validated(config, &facts, document, now) {
+            Ok(policy) => policies.push((document, policy)),
+            Err(found) => problems.extend(found.into_iter().map(|p| format!("{}: {p}", document.place))),
+        }
+    }
+    if problems.is_empty() {
+        Ok(policies)
+    } else {
+        Err(problems)
+    }
 }
 
 fn validated(
