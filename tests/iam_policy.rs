@@ -1,4 +1,5 @@
 //! `aidp iam-policy` as a user runs it.
+#![cfg(test)]
 #![cfg(feature = "operator")]
 
 use std::process::{Command, Output};
