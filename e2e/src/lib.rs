@@ -17,3 +17,10 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Result of the harness's own work.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error with everything that caused it: the AWS SDK's own text is only "service error".
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -50,7 +50,7 @@ pub fn journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
         })
     })();
     if let Err(error) = outcome {
-        panic!("{error}");
+        panic!("{}", crate::chain(&*error));
     }
 }
 

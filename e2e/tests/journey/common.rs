@@ -35,13 +35,24 @@ pub(crate) fn buckets_policy(name: &str, buckets: &[&str]) -> Value {
     policy(name, &json!({"bucketControls": all_controls(), "buckets": buckets}))
 }
 
+/// What [`whole_policy`] of this name is about: a bare bucket with a foreign statement, a namespace with the label, and a
+/// KMS key, whose ARN it returns.
+pub(crate) async fn seed(world: &World, name: &str) -> Result<String> {
+    seed_bucket(world, &format!("{name}-data")).await?;
+    world.namespace(&format!("ml-{name}"), &json!({"team": name}))?;
+    world.aws.create_key().await
+}
+
 /// A policy over one bucket `NAME-data`, one role `NAME-trainer` and one egress rule on namespaces with label team=NAME.
-pub(crate) fn whole_policy(name: &str) -> Value {
+pub(crate) fn whole_policy(name: &str, key: &str) -> Value {
     let bucket = format!("{name}-data");
+    let mut controls = all_controls();
+    controls["encryption"] = json!({"algorithm": "SSE-KMS", "kmsKeys": [{"region": "eu-west-1", "keyARN": key}]});
     policy(
         name,
         &json!({
-            "bucketControls": all_controls(),
+            "bucketControls": controls,
+
             "buckets": [{"name": bucket}],
             "trainingRoles": [role(&format!("{name}-trainer"), &bucket)],
             "egress": [rule("training", name)],

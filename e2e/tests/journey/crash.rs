@@ -10,7 +10,7 @@ use aidp_e2e::wait::eventually;
 use aidp_e2e::world::{PATIENCE, World, journey};
 use serde_json::{Value, json};
 
-use crate::common::{ENFORCED, quick, seed_bucket, whole_policy};
+use crate::common::{ENFORCED, quick, seed, whole_policy};
 
 /// What the policy is answerable for, with the policy's own name replaced by X.
 #[derive(Debug, PartialEq)]
@@ -63,18 +63,13 @@ async fn end_state(world: &World, name: &str) -> Result<EndState> {
     })
 }
 
-async fn seed(world: &World, name: &str) -> Result<()> {
-    seed_bucket(world, &format!("{name}-data")).await?;
-    world.namespace(&format!("ml-{name}"), &json!({"team": name}))
-}
-
 #[test]
 fn killed_after_any_write_it_ends_in_the_same_state() {
     journey(async |world| {
         // The undisturbed run: how many writes there are, and what comes of them.
-        seed(world, "calm").await?;
+        let key = seed(world, "calm").await?;
         let calm = world.operator("calm", &Settings::default()).await?;
-        world.apply(&whole_policy("calm"))?;
+        world.apply(&whole_policy("calm", &key))?;
         world.until_row("calm", ENFORCED).await?;
         let writes = world.proxy.calls().iter().filter(|call| call.operation.write).count();
         let wanted = end_state(world, "calm").await?;
@@ -90,7 +85,7 @@ fn killed_after_any_write_it_ends_in_the_same_state() {
             seed(world, &name).await?;
             let mut victim = world.operator(&format!("{name}-first"), &Settings::default()).await?;
             world.proxy.kill_after_write(victim.pid(), n);
-            world.apply(&whole_policy(&name))?;
+            world.apply(&whole_policy(&name, &key))?;
             victim
                 .wait(PATIENCE)
                 .await
@@ -127,8 +122,8 @@ fn killed_after_any_write_it_ends_in_the_same_state() {
 #[test]
 fn killed_while_it_reverts_it_still_leaves_nothing_behind() {
     journey(async |world| {
-        seed(world, "undo").await?;
-        let mut spec = whole_policy("undo");
+        let key = seed(world, "undo").await?;
+        let mut spec = whole_policy("undo", &key);
         spec["spec"]["deletionPolicy"] = json!("Revert");
         let mut victim = world.operator("first", &quick()).await?;
         world.apply(&spec)?;
@@ -165,7 +160,7 @@ fn killed_while_it_reverts_it_still_leaves_nothing_behind() {
 #[test]
 fn a_write_whose_answer_was_lost_is_not_an_error_for_long() {
     journey(async |world| {
-        seed(world, "lost").await?;
+        let key = seed(world, "lost").await?;
         let _operator = world.operator("operator", &quick()).await?;
         for operation in [
             "s3:PutBucketEncryption",
@@ -175,7 +170,7 @@ fn a_write_whose_answer_was_lost_is_not_an_error_for_long() {
         ] {
             world.proxy.inject(Fault::times(1, Filter::named(operation), Act::Drop));
         }
-        world.apply(&whole_policy("lost"))?;
+        world.apply(&whole_policy("lost", &key))?;
         world.until_row("lost", ENFORCED).await?;
         Ok(())
     });

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use aidp_e2e::proxy::{Act, Call, Fault, Filter};
 use aidp_e2e::world::journey;
-use serde_json::json;
 
-use crate::common::{ENFORCED, buckets_policy, foreign, foreign_statement, quick, seed_bucket, whole_policy};
+use crate::common::{ENFORCED, buckets_policy, foreign, foreign_statement, quick, seed, seed_bucket, whole_policy};
 
 /// Each fault hits the reads of a policy that nobody has judged yet: nothing is known, so nothing may be written.
 #[test]
@@ -177,8 +176,7 @@ fn an_api_server_that_restarts_in_the_middle_of_a_reconcile_loses_nothing() {
             eprintln!("NOT CHECKED: the API server of the cluster that KUBECONFIG names is not ours to restart");
             return Ok(());
         }
-        seed_bucket(world, "restart-data").await?;
-        world.namespace("ml-restart", &json!({"team": "restart"}))?;
+        let key = seed(world, "restart").await?;
         let mut operator = world.operator("operator", &quick()).await?;
         // The first write is held while the API server goes away and comes back.
         world.proxy.inject(Fault::times(
@@ -189,7 +187,7 @@ fn an_api_server_that_restarts_in_the_middle_of_a_reconcile_loses_nothing() {
             },
             Act::Delay { millis: 6_000 },
         ));
-        world.apply(&whole_policy("restart"))?;
+        world.apply(&whole_policy("restart", &key))?;
         aidp_e2e::wait::eventually(aidp_e2e::world::PATIENCE, "the first write is under way", || async {
             if world.proxy.calls().iter().any(|call| call.operation.write) {
                 Ok(())

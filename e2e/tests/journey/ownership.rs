@@ -8,21 +8,20 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 use crate::common::{
-    ENFORCED, buckets_policy, foreign, foreign_statement, ours, patch, quick, role, seed_bucket, whole_policy,
+    ENFORCED, buckets_policy, foreign, foreign_statement, ours, patch, quick, role, seed, seed_bucket, whole_policy,
 };
 
 #[test]
 fn a_foreign_statement_survives_enforce_tamper_repair_and_revert() {
     journey(async |world| {
-        seed_bucket(world, "guest-data").await?;
-        world.namespace("ml-guest", &json!({"team": "guest"}))?;
+        let key = seed(world, "guest").await?;
         let stored =
             async || -> aidp_e2e::Result<Vec<Value>> { Ok(foreign(world.aws.policy("guest-data").await?.as_ref())) };
         let original = vec![foreign_statement("guest-data")];
         assert_eq!(stored().await?, original);
 
         let _operator = world.operator("operator", &quick()).await?;
-        let mut spec = whole_policy("guest");
+        let mut spec = whole_policy("guest", &key);
         spec["spec"]["deletionPolicy"] = json!("Revert");
         world.apply(&spec)?;
         let seen = world.until_row("guest", ENFORCED).await?;
@@ -83,10 +82,9 @@ fn a_bucket_policy_that_was_only_ours_is_gone_after_revert() {
 #[test]
 fn retain_leaves_everything_and_holds_nothing_up() {
     journey(async |world| {
-        seed_bucket(world, "stay-data").await?;
-        world.namespace("ml-stay", &json!({"team": "stay"}))?;
+        let key = seed(world, "stay").await?;
         let _operator = world.operator("operator", &quick()).await?;
-        world.apply(&whole_policy("stay"))?;
+        world.apply(&whole_policy("stay", &key))?;
         let seen = world.until_row("stay", ENFORCED).await?;
         assert_eq!(seen.list("/metadata/finalizers"), &[] as &[Value]);
         let (bucket, role) = (

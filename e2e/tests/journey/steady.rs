@@ -6,9 +6,8 @@ use std::time::Duration;
 use aidp_e2e::operator::Settings;
 use aidp_e2e::wait::eventually;
 use aidp_e2e::world::journey;
-use serde_json::json;
 
-use crate::common::{ENFORCED, seed_bucket, whole_policy};
+use crate::common::{ENFORCED, seed, whole_policy};
 
 /// Sweeps that are watched: more than three intervals.
 const SWEEPS: u64 = 4;
@@ -16,15 +15,14 @@ const SWEEPS: u64 = 4;
 #[test]
 fn the_steady_state_writes_nothing_and_reads_little() {
     journey(async |world| {
-        seed_bucket(world, "fraud-data").await?;
-        world.namespace("ml-fraud", &json!({"team": "fraud"}))?;
+        let key = seed(world, "fraud").await?;
         let settings = Settings {
             arguments: vec!["--max-interval", "5s"],
             ..Settings::default()
         };
         let everything = world.audit()?;
         let operator = world.operator("operator", &settings).await?;
-        world.apply(&whole_policy("fraud"))?;
+        world.apply(&whole_policy("fraud", &key))?;
         world.until_row("fraud", ENFORCED).await?;
         // One more sweep, so that nothing of the first convergence is still under way.
         let before = world.policy("fraud")?;
