@@ -1,10 +1,16 @@
 #!/usr/bin/env bash
 # journey.sh [FILTER...]: the end-to-end tests. Builds what they need first, so that nothing is skipped and no test waits
-# for a compiler. At most one control plane for two cores at a time (AIDP_E2E_PLANES overrides).
+# for a compiler. AIDP_E2E_PLANES says how many control planes run at a time (~0.5 GB each).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . e2e/lib.sh
 need_basics; need_python
 if [ -z "${KUBECONFIG:-}" ]; then e2e/controlplane/build.sh >/dev/null; else say "using the cluster of KUBECONFIG=$KUBECONFIG"; fi
 e2e/tools.sh moto >/dev/null
-AIDP_BIN=$(aidp_binary) cargo test --workspace --features aidp-e2e/e2e --test journey -- "$@"
+AIDP_BIN=$(aidp_binary); export AIDP_BIN
+rm -f target/e2e/seconds
+status=0
+# libtest runs as many tests at a time as there are cores, which may be fewer than there are control planes.
+cargo test --workspace --features aidp-e2e/e2e --test journey -- --test-threads "${AIDP_E2E_PLANES:-4}" "$@" || status=$?
+[ ! -f target/e2e/seconds ] || { say "slowest tests, in seconds:"; sort -rn target/e2e/seconds | head -n 10 >&2; }
+exit "$status"

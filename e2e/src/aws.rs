@@ -129,15 +129,18 @@ impl Aws {
     async fn versioning(&self, name: &str) -> Result<Option<String>> {
         match self.s3.get_bucket_versioning().bucket(name).send().await {
             Ok(output) => Ok(output.status.map(|status| status.as_str().to_owned())),
-            // A bucket that was never versioned: moto's answer has another root element than the SDK expects.
-            Err(error)
-                if error
+            // moto's answer has another root element than the SDK expects.
+            Err(error) => {
+                let body = error
                     .raw_response()
-                    .is_some_and(|response| response.status().is_success()) =>
-            {
-                Ok(None)
+                    .filter(|r| r.status().is_success())
+                    .and_then(|r| r.body().bytes());
+                let text = String::from_utf8_lossy(body.ok_or_else(|| crate::chain(&error))?).into_owned();
+                let status = text
+                    .split_once("<Status>")
+                    .and_then(|(_, rest)| rest.split_once("</Status>"));
+                Ok(status.map(|(status, _)| status.to_owned()))
             }
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -56,7 +56,8 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Most control planes at a time: `AIDP_E2E_PLANES`, else one for two cores, at least two. One on a given cluster.
+/// Most control planes at a time: `AIDP_E2E_PLANES`, else as many as cores, at least three, at most six (tests mostly wait).
+/// One on a given cluster.
 fn limit() -> usize {
     static LIMIT: OnceLock<usize> = OnceLock::new();
     *LIMIT.get_or_init(|| {
@@ -67,7 +68,7 @@ fn limit() -> usize {
         std::env::var("AIDP_E2E_PLANES")
             .ok()
             .and_then(|n| n.parse().ok())
-            .unwrap_or((cores / 2).max(2))
+            .unwrap_or(cores.clamp(3, 6))
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::Result;
@@ -28,6 +28,8 @@ pub struct Program {
 #[derive(Debug)]
 pub struct Process {
     tether: Child,
+    /// Held open for as long as the process may live; apart from the child, whose `wait` would close it.
+    _lifeline: Option<ChildStdin>,
     pid: u32,
 }
 
@@ -48,7 +50,7 @@ impl Process {
             std::fs::remove_file(&pidfile)?;
         }
         let output = File::options().create(true).append(true).open(log)?;
-        let tether = Command::new("bash")
+        let mut tether = Command::new("bash")
             .arg(e2e_dir().join("tether.sh"))
             .arg(&pidfile)
             .arg(path)
@@ -59,11 +61,13 @@ impl Process {
             .stdout(output.try_clone()?)
             .stderr(output)
             .spawn()?;
+        let lifeline = tether.stdin.take();
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             if let Ok(text) = std::fs::read_to_string(&pidfile) {
                 return Ok(Self {
                     tether,
+                    _lifeline: lifeline,
                     pid: text.trim().parse()?,
                 });
             }

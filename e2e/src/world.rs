@@ -39,6 +39,7 @@ pub struct World {
 /// When the test fails.
 #[expect(clippy::panic, reason = "this is how a test fails")]
 pub fn journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
+    let start = std::time::Instant::now();
     let outcome = (|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -46,7 +47,9 @@ pub fn journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
             .build()?;
         runtime.block_on(async {
             let mut world = World::start().await?;
-            test(&mut world).await.inspect_err(|_| world.explain())
+            let outcome = test(&mut world).await.inspect_err(|_| world.explain());
+            note_duration(start.elapsed())?;
+            outcome
         })
     })();
     if let Err(error) = outcome {
@@ -264,6 +267,17 @@ impl Drop for World {
             self.explain();
         }
     }
+}
+
+/// Keeps how long a test took, for the table that `journey.sh` prints.
+fn note_duration(took: Duration) -> Result<()> {
+    use std::io::Write;
+    let name = std::thread::current().name().unwrap_or("test").to_owned();
+    let mut file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(project_dir().join("target/e2e/seconds"))?;
+    Ok(writeln!(file, "{:.1} {name}", took.as_secs_f64())?)
 }
 
 fn tail(text: &str) -> String {

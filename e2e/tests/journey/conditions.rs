@@ -144,9 +144,14 @@ fn audit_is_ready_and_says_what_has_drifted() {
     journey(async |world| {
         seed_bucket(world, "look-data").await?;
         let _operator = world.operator("operator", &quick()).await?;
-        world.apply(&buckets_policy("look", &["look-data"]))?;
-        patch(world, "look", &json!({"mode": "Audit"}))?;
+        let mut look = buckets_policy("look", &["look-data"]);
+        look["spec"]["mode"] = json!("Audit");
+        world.apply(&look)?;
         world.until_row("look", "True - - True Audited").await?;
+        patch(world, "look", &json!({"mode": "Enforce"}))?;
+        world.until_row("look", ENFORCED).await?;
+        patch(world, "look", &json!({"mode": "Audit"}))?;
+        world.until_row("look", "True - - False Audited").await?;
         Ok(())
     });
 }

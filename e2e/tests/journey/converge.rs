@@ -73,8 +73,10 @@ fn a_bucket_a_role_and_egress_come_into_line_and_the_object_says_so() {
         assert_eq!(seen.text("/status/summary/roles"), "1/1");
         assert_eq!(seen.text("/status/summary/egress"), "1/1");
         assert_eq!(seen.findings(), Vec::<String>::new());
-        assert_eq!(seen.short("BucketsProtected"), "True/Enforced");
-        assert_eq!(seen.short("RolesReadOnly"), "True/Enforced");
+        assert_eq!(
+            [seen.status("BucketsProtected"), seen.status("RolesReadOnly")],
+            ["True", "True"]
+        );
         assert_eq!(seen.short("EgressRestricted"), "True/PortRestricted");
         assert_eq!(seen.text("/status/targets/buckets/0/name"), "fraud-data");
         assert_eq!(seen.text("/status/targets/roles/0/arn"), role_arn);
