@@ -10,7 +10,7 @@ e2e/tools.sh moto >/dev/null
 AIDP_BIN=$(aidp_binary); export AIDP_BIN
 rm -f target/e2e/seconds
 status=0
-# libtest runs as many tests at a time as there are cores, which may be fewer than there are control planes.
+# As many tests as control planes at a time, whatever the number of cores: tests mostly wait.
 cargo test --workspace --features aidp-e2e/e2e --test journey -- --test-threads "${AIDP_E2E_PLANES:-4}" "$@" || status=$?
 [ ! -f target/e2e/seconds ] || { say "slowest tests, in seconds:"; sort -rn target/e2e/seconds | head -n 10 >&2; }
 exit "$status"

@@ -56,19 +56,17 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Most control planes at a time: `AIDP_E2E_PLANES`, else as many as cores, at least three, at most six (tests mostly wait).
-/// One on a given cluster.
+/// Most control planes at a time: `AIDP_E2E_PLANES`, else four. One on a given cluster.
 fn limit() -> usize {
     static LIMIT: OnceLock<usize> = OnceLock::new();
     *LIMIT.get_or_init(|| {
         if given().is_some() {
             return 1;
         }
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
         std::env::var("AIDP_E2E_PLANES")
             .ok()
             .and_then(|n| n.parse().ok())
-            .unwrap_or(cores.clamp(3, 6))
+            .unwrap_or(4)
     })
 }
 

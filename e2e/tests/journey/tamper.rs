@@ -129,9 +129,9 @@ fn in_any_order(mut seen: BucketSeen) -> BucketSeen {
         .policy
         .as_mut()
         .and_then(|policy| policy["Statement"].as_array_mut());
-    statements
-        .into_iter()
-        .for_each(|list| list.sort_by_key(Value::to_string));
+    for list in statements {
+        list.sort_by_key(Value::to_string);
+    }
     seen
 }
 
