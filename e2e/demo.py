@@ -10,6 +10,7 @@ import sys
 from urllib.parse import unquote
 
 BUCKET, ROLE = "fraud-training-data", "fraud-trainer"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/bdd640fb-0667-4ad1-9c80-317fa3b1799d"
 
 
 def client(service, region="eu-west-1"):
@@ -37,7 +38,20 @@ def or_none(call, **arguments):
         raise
 
 
+def create_key():
+    """The emulator's random numbers are seeded, so that the key gets the id that examples/quickstart.yaml names."""
+    import os
+    import urllib.request
+
+    seed_request = urllib.request.Request(f"{os.environ['EMULATOR_URL']}/moto-api/seed?a=42", method="POST")
+    urllib.request.urlopen(seed_request, timeout=10).close()
+    arn = client("kms").create_key(Description="training data")["KeyMetadata"]["Arn"]
+    if arn != KEY:
+        sys.exit(f"the emulator made key {arn}, but examples/quickstart.yaml names {KEY}")
+
+
 def seed():
+    create_key()
     s3 = client("s3")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     s3.put_object(Bucket=BUCKET, Key="curated/transactions.parquet", Body=b"PAR1")
@@ -69,8 +83,8 @@ def show():
     role = or_none(iam.get_role, RoleName=ROLE)
     print(f"  bucket {BUCKET}")
     if encryption:
-        rule = encryption["ServerSideEncryptionConfiguration"]["Rules"][0]
-        print(f"    default encryption   {rule['ApplyServerSideEncryptionByDefault']['SSEAlgorithm']}")
+        default = encryption["ServerSideEncryptionConfiguration"]["Rules"][0]["ApplyServerSideEncryptionByDefault"]
+        print(f"    default encryption   {default['SSEAlgorithm']} {default.get('KMSMasterKeyID', '')}")
     else:
         print("    default encryption   none configured")
     on = block and all(block["PublicAccessBlockConfiguration"].values())
@@ -119,12 +133,12 @@ def history():
 
 
 def entry(controls, since):
-    """Prints the repairs of these controls that were detected since then; exit 1 if there is none yet."""
+    """Prints the repairs of these controls since then; exit 1 if there is none yet."""
     listed = json.load(sys.stdin).get("status", {}).get("history", [])
     told = [
         h
         for h in listed
-        if h["control"] in controls.split(",") and h["outcome"] == "Corrected" and h["detectedTime"] >= since
+        if h["control"] in controls.split(",") and h["outcome"] == "Corrected" and h["correctedTime"] >= since
     ]
     for h in told:
         actor = f", by {h['actor']}" if h.get("actor") else ""

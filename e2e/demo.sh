@@ -22,7 +22,10 @@ stop() {
 if [ "${1:-}" = stop ]; then stop; exit; fi
 failed() {
   local status=$?
-  if [ $status != 0 ] && [ -f "$D/operator.log" ]; then say ""; say "the operator's last words:"; tail -n 15 "$D/operator.log" >&2; fi
+  if [ $status != 0 ] && [ -f "$D/operator.log" ]; then
+    kubectl get adpp -o yaml >&2 || true
+    say ""; say "the operator's last words:"; tail -n 15 "$D/operator.log" >&2
+  fi
   if [ $status != 0 ] || [ "${KEEP:-}" != 1 ]; then stop; fi
   exit $status
 }

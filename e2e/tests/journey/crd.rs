@@ -221,6 +221,27 @@ fn kubectl_explain_reads_like_documentation() {
     });
 }
 
+#[test]
+fn every_example_is_accepted() {
+    journey(async |world| {
+        let mut examples = 0;
+        for entry in std::fs::read_dir(aidp_e2e::process::project_dir().join("examples"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                let text = std::fs::read_to_string(&path)?;
+                let apply = ["apply", "--dry-run=server", "--validate=strict", "-f", "-"];
+                world
+                    .plane
+                    .kubectl_with(&apply, &text)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
+                examples += 1;
+            }
+        }
+        assert!(examples > 0, "no examples found");
+        Ok(())
+    });
+}
+
 /// As `kubectl apply` does by default: a field that the schema does not know is an error.
 fn apply_strictly(world: &World, object: &Value) -> Result<()> {
     world

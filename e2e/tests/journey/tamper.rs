@@ -125,11 +125,11 @@ async fn buckets(world: &World) -> Result<Vec<BucketSeen>> {
 
 /// Statements have no order that means anything.
 fn in_any_order(mut seen: BucketSeen) -> BucketSeen {
-    let statements = seen
+    if let Some(list) = seen
         .policy
         .as_mut()
-        .and_then(|policy| policy["Statement"].as_array_mut());
-    for list in statements {
+        .and_then(|policy| policy["Statement"].as_array_mut())
+    {
         list.sort_by_key(Value::to_string);
     }
     seen
