@@ -7,7 +7,8 @@ root=$(dirname "$E2E")
 D=${AIDP_DEMO_DIR:-$root/target/demo}
 began=$SECONDS
 
-step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+if [ -t 1 ]; then bold=$'\033[1m' plain=$'\033[0m'; else bold='' plain=''; fi
+step() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 note() { printf '   %s\n' "$*"; }
 # Shows a command as it would be typed, then runs it.
 run() { printf '   $ %s\n' "$*"; "$@"; }
