@@ -170,9 +170,15 @@ pub struct BucketControls {
     /// All four settings of the bucket's public access block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_access: Option<PublicAccess>,
+    /// Objects belong to the bucket's owner, and ACLs are off (Object Ownership: bucket owner enforced).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_ownership: Option<ObjectOwnership>,
     /// Object versioning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versioning: Option<Versioning>,
+    /// Server access logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_logging: Option<AccessLogging>,
 }
 
 /// Default encryption.
@@ -305,6 +311,50 @@ pub struct PublicAccess {
     pub mode: Option<ControlMode>,
 }
 
+/// Objects belong to the bucket's owner, and ACLs are off. A bucket whose ACL grants somebody else access is left alone and
+/// reported.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectOwnership {
+    /// Default Enforce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ControlMode>,
+}
+
+/// Server access logs, delivered to another bucket of the same account and region.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[x_kube(validation = ("has(self.bucket) || (has(self.mode) && self.mode == 'Ignore')", "accessLogging needs bucket: name the bucket that takes the logs"))]
+pub struct AccessLogging {
+    /// Default Enforce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ControlMode>,
+    /// Bucket that takes the logs. It must let logging.s3.amazonaws.com write; it is not logged to itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 63))]
+    #[x_kube(validation = ("self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')", "bare bucket name expected: lower-case letters, digits, dots and hyphens; no s3://, no ARN"))]
+    pub bucket: Option<String>,
+    /// Prefix of the logs' keys, e.g. "s3/". Absent: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub prefix: Option<String>,
+}
+
+/// Server access logs of one bucket, field by field over `bucketControls.accessLogging`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccessLoggingOverride {
+    /// Absent: as in bucketControls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<ControlMode>,
+    /// Absent: as in bucketControls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 63))]
+    #[x_kube(validation = ("self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$')", "bare bucket name expected: lower-case letters, digits, dots and hyphens; no s3://, no ARN"))]
+    pub bucket: Option<String>,
+    /// Absent: as in bucketControls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub prefix: Option<String>,
+}
+
 /// Object versioning, enabled.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Versioning {
@@ -338,9 +388,15 @@ pub struct BucketControlsOverride {
     /// Public access block.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_access: Option<PublicAccess>,
+    /// Object Ownership.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_ownership: Option<ObjectOwnership>,
     /// Object versioning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versioning: Option<Versioning>,
+    /// Server access logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access_logging: Option<AccessLoggingOverride>,
 }
 
 /// Encryption of one bucket, field by field over `bucketControls.encryption`.

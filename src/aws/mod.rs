@@ -29,5 +29,5 @@ pub use budget::{Budget, Budgets};
 pub use call::{NotLeader, Service, WriteGuard};
 pub use http::CaBundleError;
 pub use observe::AwsObservation;
-pub use s3::BucketReads;
+pub use s3::{BucketReads, Cadence};
 pub use session::{AccountAccess, AccountSession, AwsSettings, Sessions};

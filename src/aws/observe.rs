@@ -7,12 +7,14 @@ use futures::{StreamExt, stream};
 
 use super::classify::Failure;
 use super::iam::PolicyVersions;
-use super::s3::{BucketReads, Place};
+use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place};
 use super::session::AccountSession;
 use super::shelf::Shelf;
+use crate::api::Gating;
 use crate::domain::names::{AccountId, BucketName, Region, RoleName};
 use crate::domain::observed::{
-    BucketObservation, CallerIdentity, EncryptionState, PublicAccessBlock, Read, RoleObservation, VersioningState,
+    AccessLoggingState, BucketAcl, BucketObservation, CallerIdentity, EncryptionState, ObjectOwnershipState,
+    PublicAccessBlock, Read, RoleObservation, VersioningState,
 };
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 
@@ -32,7 +34,10 @@ pub(super) struct Readings {
     pub encryption: Shelf<Place, EncryptionState, Failure>,
     pub policy: Shelf<Place, Option<String>, Failure>,
     pub public_access_block: Shelf<Place, Option<PublicAccessBlock>, Failure>,
+    pub object_ownership: Shelf<Place, Option<ObjectOwnershipState>, Failure>,
+    pub acl: Shelf<Place, BucketAcl, Failure>,
     pub versioning: Shelf<Place, VersioningState, Failure>,
+    pub access_logging: Shelf<Place, Option<AccessLoggingState>, Failure>,
     pub roles: Shelf<RoleName, Option<RoleObservation>, Failure>,
     pub managed_policies: Shelf<String, String, Failure>,
     pub policy_versions: PolicyVersions,
@@ -46,7 +51,10 @@ impl Readings {
             encryption: Shelf::new(BUCKET_CAPACITY),
             policy: Shelf::new(BUCKET_CAPACITY),
             public_access_block: Shelf::new(BUCKET_CAPACITY),
+            object_ownership: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
+            acl: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             versioning: Shelf::new(BUCKET_CAPACITY),
+            access_logging: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             roles: Shelf::new(ROLE_CAPACITY),
             managed_policies: Shelf::new(ROLE_CAPACITY),
             policy_versions: PolicyVersions::new(),
@@ -206,7 +214,9 @@ fn reads_of(target: &BucketTarget, has_roles: bool, read_by_a_role: bool) -> Buc
         encryption,
         transport,
         public_access,
+        object_ownership,
         versioning,
+        access_logging,
     } = target;
     BucketReads {
         // A role that reads the bucket needs its key.
@@ -214,6 +224,16 @@ fn reads_of(target: &BucketTarget, has_roles: bool, read_by_a_role: bool) -> Buc
         // It carries the statements about transport, uploads and roles, and says whether the bucket is public.
         policy: transport.is_some() || public_access.is_some() || encryption.is_some() || has_roles,
         public_access_block: public_access.is_some(),
+        object_ownership: cadence(object_ownership.as_ref().map(|c| c.gating)),
         versioning: versioning.is_some(),
+        access_logging: cadence(access_logging.as_ref().map(|c| c.gating)),
+    }
+}
+
+fn cadence(gating: Option<Gating>) -> Cadence {
+    match gating {
+        Some(Gating::Gating) => Cadence::EverySweep,
+        Some(Gating::ReportOnly) => Cadence::Occasionally,
+        None => Cadence::Never,
     }
 }

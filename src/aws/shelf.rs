@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Readings older than this are dropped, whether anybody asks or not.
+/// Readings older than this are dropped, whether anybody asks or not, unless the shelf is for rarer ones.
 const RETENTION: Duration = Duration::from_mins(10);
 /// How often the shelf is searched for those.
 const CLEANING_INTERVAL: Duration = Duration::from_mins(1);
@@ -27,6 +27,7 @@ const FAILURE_AGE: Duration = Duration::from_secs(2);
 pub(super) struct Shelf<K, V, E> {
     slots: Mutex<Slots<K, V, E>>,
     capacity: usize,
+    retention: Duration,
 }
 
 struct Slots<K, V, E> {
@@ -49,7 +50,13 @@ struct Kept<V, E> {
 impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Shelf<K, V, E> {
     /// A shelf for at most `capacity` resources; what is beyond is read anew each time.
     pub fn new(capacity: usize) -> Self {
+        Self::keeping(capacity, RETENTION)
+    }
+
+    /// The same, for readings that may serve for `retention`.
+    pub fn keeping(capacity: usize, retention: Duration) -> Self {
         Self {
+            retention,
             slots: Mutex::new(Slots {
                 by_key: HashMap::new(),
                 cleaned: Instant::now(),
@@ -102,7 +109,7 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Shelf<K, V, E> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.by_key.len() >= self.capacity || slots.cleaned.elapsed() > CLEANING_INTERVAL {
             slots.cleaned = Instant::now();
-            slots.by_key.retain(|_, slot| slot.is_wanted());
+            slots.by_key.retain(|_, slot| slot.is_wanted(self.retention));
         }
         if let Some(slot) = slots.by_key.get(key) {
             return Some(slot.clone());
@@ -121,12 +128,12 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Shelf<K, V, E> {
 
 impl<V, E> Slot<V, E> {
     /// Somebody holds it (a reading may be in flight), or its value may still serve.
-    fn is_wanted(self: &Arc<Self>) -> bool {
+    fn is_wanted(self: &Arc<Self>, retention: Duration) -> bool {
         if Arc::strong_count(self) > 1 {
             return true;
         }
         self.kept.try_lock().map_or(true, |kept| {
-            kept.as_ref().is_some_and(|kept| kept.read_at.elapsed() < RETENTION)
+            kept.as_ref().is_some_and(|kept| kept.read_at.elapsed() < retention)
         })
     }
 }
@@ -168,6 +175,21 @@ mod tests {
         tokio::time::advance(AGE).await;
         assert_eq!(shelf.get(&"b", AGE, || source.read()).await, Ok(2));
         assert_eq!(shelf.get(&"b", Duration::ZERO, || source.read()).await, Ok(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reading_serves_as_long_as_the_shelf_keeps_it() {
+        let (hour, source) = (Duration::from_hours(1), Source::new());
+        for (shelf, expected) in [(Shelf::keeping(8, hour), 1), (Shelf::new(8), 3)] {
+            for _ in 0..2 {
+                let read = shelf.get(&"b", hour, || source.read()).await;
+                tokio::time::advance(RETENTION + CLEANING_INTERVAL).await;
+                if read != Ok(1) {
+                    assert_eq!(read, Ok(source.0.load(Ordering::SeqCst)));
+                }
+            }
+            assert_eq!(source.0.load(Ordering::SeqCst), expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::finding::{FindingKey, Target};
 use super::names::{BucketName, Region, RoleName};
-use super::observed::{EncryptionRule, PublicAccessBlock};
+use super::observed::{AccessLoggingState, EncryptionRule, PublicAccessBlock};
 
 /// One write. Every variant carries all it needs: executing takes no decision.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +57,22 @@ pub enum Action {
         bucket: BucketName,
         /// Its region.
         region: Region,
+    },
+    /// `s3:PutBucketOwnershipControls` with BucketOwnerEnforced.
+    EnforceBucketOwner {
+        /// Bucket.
+        bucket: BucketName,
+        /// Its region.
+        region: Region,
+    },
+    /// `s3:PutBucketLogging`.
+    PutBucketLogging {
+        /// Bucket.
+        bucket: BucketName,
+        /// Its region.
+        region: Region,
+        /// The whole configuration.
+        logging: AccessLoggingState,
     },
     /// `iam:CreateRole`, with everything that can be given at creation.
     CreateRole {
@@ -169,7 +185,9 @@ impl Action {
             | Self::PutBucketPolicy { bucket, .. }
             | Self::DeleteBucketPolicy { bucket, .. }
             | Self::PutPublicAccessBlock { bucket, .. }
-            | Self::EnableBucketVersioning { bucket, .. } => Target::Bucket(bucket.clone()),
+            | Self::EnableBucketVersioning { bucket, .. }
+            | Self::EnforceBucketOwner { bucket, .. }
+            | Self::PutBucketLogging { bucket, .. } => Target::Bucket(bucket.clone()),
             Self::CreateRole { role, .. }
             | Self::UpdateAssumeRolePolicy { role, .. }
             | Self::UpdateRole { role, .. }
@@ -199,6 +217,8 @@ impl Action {
             Self::DeleteBucketPolicy { .. } => "DeleteBucketPolicy",
             Self::PutPublicAccessBlock { .. } => "PutPublicAccessBlock",
             Self::EnableBucketVersioning { .. } => "PutBucketVersioning",
+            Self::EnforceBucketOwner { .. } => "PutBucketOwnershipControls",
+            Self::PutBucketLogging { .. } => "PutBucketLogging",
             Self::CreateRole { .. } => "CreateRole",
             Self::UpdateAssumeRolePolicy { .. } => "UpdateAssumeRolePolicy",
             Self::UpdateRole { .. } => "UpdateRole",

@@ -31,8 +31,14 @@ pub enum Control {
     S3PublicAccessBlock,
     /// No statement of the bucket policy grants public access.
     S3PublicPolicy,
+    /// Objects belong to the bucket's owner and ACLs are off.
+    S3ObjectOwnership,
+    /// No ACL grants access to everybody.
+    S3Acl,
     /// Versioning is enabled.
     S3Versioning,
+    /// Access logs are delivered.
+    S3AccessLogging,
     /// The bucket refuses writes by the training roles, whatever IAM says.
     S3RoleWriteDeny,
     /// The role exists, is ours, and has its path, tags and boundary.
@@ -76,7 +82,7 @@ pub struct ControlInfo {
 
 impl Control {
     /// Every control, in the order of the table.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::S3Bucket,
         Self::S3DefaultEncryption,
         Self::S3UploadEncryption,
@@ -84,7 +90,10 @@ impl Control {
         Self::S3MinimumTlsVersion,
         Self::S3PublicAccessBlock,
         Self::S3PublicPolicy,
+        Self::S3ObjectOwnership,
+        Self::S3Acl,
         Self::S3Versioning,
+        Self::S3AccessLogging,
         Self::S3RoleWriteDeny,
         Self::IamRole,
         Self::IamTrust,
@@ -169,6 +178,40 @@ impl Control {
                 prowler: &["s3_bucket_public_access", "s3_bucket_policy_public_write_access"],
                 security_hub: &["S3.2", "S3.3"],
                 aws_config: &["S3_BUCKET_PUBLIC_READ_PROHIBITED", "S3_BUCKET_PUBLIC_WRITE_PROHIBITED"],
+            },
+            Self::S3ObjectOwnership => ControlInfo {
+                id: "S3.ObjectOwnership",
+                part: Part::Buckets,
+                severity: Severity::Medium,
+                title: "objects belong to the bucket's owner, and ACLs are off",
+                remediation: "set Object Ownership to bucket owner enforced, after replacing ACL grants by policies",
+                prowler: &["s3_bucket_acl_prohibited"],
+                security_hub: &["S3.12"],
+                aws_config: &["S3_BUCKET_ACL_PROHIBITED"],
+            },
+            Self::S3Acl => ControlInfo {
+                id: "S3.ACL",
+                part: Part::Buckets,
+                severity: Severity::High,
+                title: "the bucket's ACL grants nothing to everybody",
+                remediation: "remove the grants to AllUsers and AuthenticatedUsers",
+                prowler: &[
+                    "s3_bucket_public_access",
+                    "s3_bucket_public_list_acl",
+                    "s3_bucket_public_write_acl",
+                ],
+                security_hub: &["S3.2", "S3.3"],
+                aws_config: &["S3_BUCKET_PUBLIC_READ_PROHIBITED", "S3_BUCKET_PUBLIC_WRITE_PROHIBITED"],
+            },
+            Self::S3AccessLogging => ControlInfo {
+                id: "S3.AccessLogging",
+                part: Part::Buckets,
+                severity: Severity::Low,
+                title: "access logs go to the bucket that the policy names",
+                remediation: "switch on server access logging to a bucket that lets logging.s3.amazonaws.com write",
+                prowler: &["s3_bucket_server_access_logging_enabled"],
+                security_hub: &["S3.9"],
+                aws_config: &["S3_BUCKET_LOGGING_ENABLED"],
             },
             Self::S3Versioning => ControlInfo {
                 id: "S3.Versioning",

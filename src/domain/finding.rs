@@ -71,6 +71,8 @@ pub enum HumanReason {
     KeyNotUsable,
     /// The bucket's encryption is of a kind that this version does not know, so that it can't be called weaker.
     UnknownAlgorithm,
+    /// ACL grants let others in, and would be lost.
+    AclInUse,
     /// The rule would cut pods off from their own credentials.
     BlocksOwnCredentials,
     /// A namespace that may not be restricted.
@@ -109,6 +111,7 @@ impl HumanReason {
             Self::AdoptionRefused => "AdoptionRefused",
             Self::KeyNotUsable => "KeyNotUsable",
             Self::UnknownAlgorithm => "UnknownAlgorithm",
+            Self::AclInUse => "AclInUse",
             Self::BlocksOwnCredentials => "BlocksOwnCredentials",
             Self::NamespaceRefused => "NamespaceRefused",
             Self::WriteNotObserved => "WriteNotObserved",
@@ -139,6 +142,7 @@ impl HumanReason {
             | Self::AdoptionRefused
             | Self::KeyNotUsable
             | Self::UnknownAlgorithm
+            | Self::AclInUse
             | Self::BlocksOwnCredentials
             | Self::NamespaceRefused
             | Self::WriteNotObserved

@@ -57,7 +57,9 @@ bucketControls:
   encryption: {algorithm: SSE-KMS, kmsKeys: [{region: eu-west-1, keyARN: "arn:aws:kms:eu-west-1:123456789012:key/11111111-1111-1111-1111-111111111111"}], bucketKey: Enabled}
   transport: {minimumTLSVersion: "1.2"}
   publicAccess: {}
+  objectOwnership: {}
   versioning: {}
+  accessLogging: {bucket: central-logs, prefix: s3/}
 buckets: [{name: fraud-training-data}]
 trainingRoles:
 - name: fraud-trainer

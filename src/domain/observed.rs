@@ -80,8 +80,14 @@ pub struct BucketObservation {
     pub policy: Option<Read<Option<String>>>,
     /// The bucket's public access block; `Ok(None)` = none set.
     pub public_access_block: Option<Read<Option<PublicAccessBlock>>>,
+    /// Object Ownership; `Ok(None)` = no controls set, which AWS takes for ObjectWriter.
+    pub object_ownership: Option<Read<Option<ObjectOwnershipState>>>,
+    /// The bucket's ACL; read only where Object Ownership leaves ACLs on.
+    pub acl: Option<Read<BucketAcl>>,
     /// Versioning.
     pub versioning: Option<Read<VersioningState>>,
+    /// Server access logging; `Ok(None)` = off.
+    pub access_logging: Option<Read<Option<AccessLoggingState>>>,
 }
 
 /// `GetBucketEncryption`.
@@ -118,6 +124,70 @@ pub struct PublicAccessBlock {
     pub block_public_policy: bool,
     /// `RestrictPublicBuckets`.
     pub restrict_public_buckets: bool,
+}
+
+/// Object Ownership of a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectOwnershipState {
+    /// ACLs are off; everything belongs to the bucket's owner.
+    BucketOwnerEnforced,
+    /// ACLs are on; objects given to the owner become his.
+    BucketOwnerPreferred,
+    /// ACLs are on; objects belong to who wrote them.
+    ObjectWriter,
+}
+
+/// A bucket's access control list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BucketAcl {
+    /// Canonical id of the owner.
+    pub owner: Option<String>,
+    /// The grants.
+    pub grants: Vec<AclGrant>,
+}
+
+/// One grant, of the bucket's ACL or for log objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AclGrant {
+    /// To whom.
+    pub grantee: Grantee,
+    /// `FULL_CONTROL`, `READ`, `WRITE` …
+    pub permission: String,
+}
+
+/// To whom an ACL grants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grantee {
+    /// An account, by canonical id.
+    CanonicalUser(String),
+    /// A predefined group, by URI.
+    Group(String),
+    /// An account, by e-mail address.
+    Email(String),
+    /// Something newer.
+    Unknown,
+}
+
+/// Where a bucket's access logs go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessLoggingState {
+    /// Bucket that takes them.
+    pub target_bucket: String,
+    /// Prefix of their keys.
+    pub target_prefix: String,
+    /// Shape of their keys; None = the default.
+    pub key_format: Option<LogKeyFormat>,
+    /// Grants on the log objects.
+    pub target_grants: Vec<AclGrant>,
+}
+
+/// Shape of the keys of access logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogKeyFormat {
+    /// `[prefix][time]…`.
+    Simple,
+    /// By source and date; with the source of the date (`EventTime`, `DeliveryTime`).
+    Partitioned(Option<String>),
 }
 
 /// Versioning of a bucket.

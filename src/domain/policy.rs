@@ -64,8 +64,21 @@ pub struct BucketTarget {
     pub transport: Option<Controlled<TLSVersion>>,
     /// Public access block, all on.
     pub public_access: Option<Controlled<()>>,
+    /// Object Ownership: bucket owner enforced.
+    pub object_ownership: Option<Controlled<()>>,
     /// Versioning enabled.
     pub versioning: Option<Controlled<()>>,
+    /// Server access logs.
+    pub access_logging: Option<Controlled<WantAccessLogging>>,
+}
+
+/// Where a bucket's access logs are to go. None = anywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantAccessLogging {
+    /// Bucket that takes them; always there where the control is enforced.
+    pub bucket: Option<BucketName>,
+    /// Prefix of their keys.
+    pub prefix: Option<String>,
 }
 
 /// A ServiceAccount.

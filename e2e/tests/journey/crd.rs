@@ -49,6 +49,8 @@ fn bad_input_is_refused_with_the_field_and_the_fix() {
          ["spec.bucketControls.encryption", "bucketKey needs algorithm SSE-KMS"]),
         ("require-key-without-kms", json!({"buckets": bucket(), "bucketControls": {"encryption": {"algorithm": "SSE-S3", "uploads": "RequireKey"}}}),
          ["spec.bucketControls.encryption", "RequireKey needs"]),
+        ("access-logs-to-nowhere", json!({"buckets": bucket(), "bucketControls": {"accessLogging": {"prefix": "s3/"}}}),
+         ["spec.bucketControls.accessLogging", "needs bucket"]),
         ("bad-cidr", egress(&json!({"allow": [{"type": "CIDR", "cidr": "10.0.0.0/33"}]})),
          ["spec.egress[0].allow[0].cidr", "CIDR"]),
         ("host-bits-in-cidr", egress(&json!({"allow": [{"type": "CIDR", "cidr": "10.0.0.1/8"}]})),

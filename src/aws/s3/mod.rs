@@ -7,16 +7,48 @@ mod versioning;
 use std::future::Future;
 use std::time::Duration;
 
+use aws_sdk_s3::types::{
+    BucketLogsPermission, BucketVersioningStatus, ObjectOwnership, OwnershipControls, Permission,
+    ServerSideEncryptionRule, TargetObjectKeyFormat, Type,
+};
+
 use super::call::Service;
 use super::classify::Failure;
 use super::session::AccountSession;
 use crate::domain::names::{AccountId, BucketName, Region};
 use crate::domain::observed::{
-    BucketObservation, EncryptionState, ErrorClass, PublicAccessBlock, Read, VersioningState,
+    AccessLoggingState, AclGrant, BucketAcl, BucketObservation, EncryptionRule, EncryptionState, ErrorClass, Grantee,
+    LogKeyFormat, ObjectOwnershipState, PublicAccessBlock, Read, VersioningState,
 };
 
 /// How long a region that S3 named is taken for granted; a wrong one is found out by the redirect anyway.
 const REGION_AGE: Duration = Duration::from_mins(10);
+
+/// How old a reading may be that is only reported, not enforced: twelve sweeps at the default interval.
+pub(super) const OCCASIONAL_AGE: Duration = Duration::from_hours(1);
+
+/// How often a setting is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Cadence {
+    /// Not at all.
+    #[default]
+    Never,
+    /// As often as everything that is enforced.
+    EverySweep,
+    /// Once an hour, or when everything is asked for afresh.
+    Occasionally,
+}
+
+impl Cadence {
+    fn age(self, max_age: Duration) -> Option<Duration> {
+        match self {
+            Self::Never => None,
+            Self::EverySweep => Some(max_age),
+            Self::Occasionally if max_age.is_zero() => Some(max_age),
+            Self::Occasionally => Some(OCCASIONAL_AGE.max(max_age)),
+        }
+    }
+}
 
 /// Which settings of a bucket are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +60,12 @@ pub struct BucketReads {
     pub policy: bool,
     /// `GetPublicAccessBlock`.
     pub public_access_block: bool,
+    /// `GetBucketOwnershipControls`; with ACLs on also `GetBucketAcl`.
+    pub object_ownership: Cadence,
     /// `GetBucketVersioning`.
     pub versioning: bool,
+    /// `GetBucketLogging`.
+    pub access_logging: Cadence,
 }
 
 /// A bucket as it is asked for: in one region, as one owner's.
@@ -45,7 +81,10 @@ struct Settings {
     encryption: Option<Result<EncryptionState, Failure>>,
     policy: Option<Result<Option<String>, Failure>>,
     public_access_block: Option<Result<Option<PublicAccessBlock>, Failure>>,
+    object_ownership: Option<Result<Option<ObjectOwnershipState>, Failure>>,
+    acl: Option<Result<BucketAcl, Failure>>,
     versioning: Option<Result<VersioningState, Failure>>,
+    access_logging: Option<Result<Option<AccessLoggingState>, Failure>>,
 }
 
 impl Settings {
@@ -54,13 +93,19 @@ impl Settings {
             encryption,
             policy,
             public_access_block,
+            object_ownership,
+            acl,
             versioning,
+            access_logging,
         } = self;
         [
             encryption.as_ref().and_then(|r| r.as_ref().err()),
             policy.as_ref().and_then(|r| r.as_ref().err()),
             public_access_block.as_ref().and_then(|r| r.as_ref().err()),
+            object_ownership.as_ref().and_then(|r| r.as_ref().err()),
+            acl.as_ref().and_then(|r| r.as_ref().err()),
             versioning.as_ref().and_then(|r| r.as_ref().err()),
+            access_logging.as_ref().and_then(|r| r.as_ref().err()),
         ]
         .into_iter()
         .flatten()
@@ -103,7 +148,7 @@ impl AccountSession {
     async fn settings(&self, bucket: &BucketName, region: &Region, reads: BucketReads, max_age: Duration) -> Settings {
         let at = self.place(bucket, region);
         let kept = &self.shared.readings;
-        let (encryption, policy, public_access_block, versioning) = futures::join!(
+        let (encryption, policy, public_access_block, object_ownership, versioning, access_logging) = futures::join!(
             wanted(
                 reads.encryption,
                 kept.encryption.get(&at, max_age, || self.get_bucket_encryption(&at))
@@ -117,16 +162,32 @@ impl AccountSession {
                 kept.public_access_block
                     .get(&at, max_age, || self.get_public_access_block(&at)),
             ),
+            at_times(reads.object_ownership.age(max_age), |age| {
+                kept.object_ownership
+                    .get(&at, age, || self.get_bucket_ownership_controls(&at))
+            }),
             wanted(
                 reads.versioning,
                 kept.versioning.get(&at, max_age, || self.get_bucket_versioning(&at))
             ),
+            at_times(reads.access_logging.age(max_age), |age| {
+                kept.access_logging.get(&at, age, || self.get_bucket_logging(&at))
+            }),
         );
+        // Without ACLs there is nothing to ask about them.
+        let acls_are_on =
+            |state: &Option<ObjectOwnershipState>| *state != Some(ObjectOwnershipState::BucketOwnerEnforced);
+        let acls_are_on = matches!(&object_ownership, Some(Ok(state)) if acls_are_on(state));
+        let age = reads.object_ownership.age(max_age).filter(|_| acls_are_on);
+        let acl = at_times(age, |age| kept.acl.get(&at, age, || self.get_bucket_acl(&at))).await;
         Settings {
             encryption,
             policy,
             public_access_block,
+            object_ownership,
+            acl,
             versioning,
+            access_logging,
         }
     }
 
@@ -173,6 +234,105 @@ impl AccountSession {
     }
 }
 
+impl AccountSession {
+    pub(super) async fn get_bucket_ownership_controls(
+        &self,
+        at: &Place,
+    ) -> Result<Option<ObjectOwnershipState>, Failure> {
+        const OPERATION: &str = "GetBucketOwnershipControls";
+        let request = self
+            .clients(&at.region)
+            .s3
+            .get_bucket_ownership_controls()
+            .bucket(at.bucket.as_str())
+            .expected_bucket_owner(at.owner.as_str());
+        let output = match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
+            Ok(output) => output,
+            Err(failure) if failure.has_code("OwnershipControlsNotFoundError") => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        match output.ownership_controls().map(OwnershipControls::rules) {
+            Some([rule]) => match rule.object_ownership() {
+                ObjectOwnership::BucketOwnerEnforced => Ok(Some(ObjectOwnershipState::BucketOwnerEnforced)),
+                ObjectOwnership::BucketOwnerPreferred => Ok(Some(ObjectOwnershipState::BucketOwnerPreferred)),
+                ObjectOwnership::ObjectWriter => Ok(Some(ObjectOwnershipState::ObjectWriter)),
+                _ => Err(Failure::incomplete(OPERATION, "ownership that is known")),
+            },
+            Some(_) | None => Err(Failure::incomplete(OPERATION, "single rule")),
+        }
+    }
+
+    async fn get_bucket_acl(&self, at: &Place) -> Result<BucketAcl, Failure> {
+        const OPERATION: &str = "GetBucketAcl";
+        let request = self
+            .clients(&at.region)
+            .s3
+            .get_bucket_acl()
+            .bucket(at.bucket.as_str())
+            .expected_bucket_owner(at.owner.as_str());
+        let output = self.shared.caller.read(Service::S3, OPERATION, request.send()).await?;
+        Ok(BucketAcl {
+            owner: output.owner().and_then(|o| o.id()).map(str::to_owned),
+            grants: output
+                .grants()
+                .iter()
+                .map(|g| acl_grant(g.grantee(), g.permission().map(Permission::as_str)))
+                .collect(),
+        })
+    }
+
+    pub(super) async fn get_bucket_logging(&self, at: &Place) -> Result<Option<AccessLoggingState>, Failure> {
+        const OPERATION: &str = "GetBucketLogging";
+        let request = self
+            .clients(&at.region)
+            .s3
+            .get_bucket_logging()
+            .bucket(at.bucket.as_str())
+            .expected_bucket_owner(at.owner.as_str());
+        let output = self.shared.caller.read(Service::S3, OPERATION, request.send()).await?;
+        Ok(output.logging_enabled().map(|logging| AccessLoggingState {
+            target_bucket: logging.target_bucket().to_owned(),
+            target_prefix: logging.target_prefix().to_owned(),
+            key_format: logging.target_object_key_format().and_then(log_key_format),
+            target_grants: logging
+                .target_grants()
+                .iter()
+                .map(|g| acl_grant(g.grantee(), g.permission().map(BucketLogsPermission::as_str)))
+                .collect(),
+        }))
+    }
+}
+
+fn acl_grant(grantee: Option<&aws_sdk_s3::types::Grantee>, permission: Option<&str>) -> AclGrant {
+    let grantee = grantee.map_or(Grantee::Unknown, |g| {
+        match (g.r#type(), g.id(), g.uri(), g.email_address()) {
+            (Type::CanonicalUser, Some(id), _, _) => Grantee::CanonicalUser(id.to_owned()),
+            (Type::Group, _, Some(uri), _) => Grantee::Group(uri.to_owned()),
+            (Type::AmazonCustomerByEmail, _, _, Some(email)) => Grantee::Email(email.to_owned()),
+            _ => Grantee::Unknown,
+        }
+    });
+    AclGrant {
+        grantee,
+        permission: permission.unwrap_or_default().to_owned(),
+    }
+}
+
+fn log_key_format(format: &TargetObjectKeyFormat) -> Option<LogKeyFormat> {
+    if let Some(partitioned) = format.partitioned_prefix() {
+        let source = partitioned.partition_date_source().map(|s| s.as_str().to_owned());
+        return Some(LogKeyFormat::Partitioned(source));
+    }
+    format.simple_prefix().map(|_| LogKeyFormat::Simple)
+}
+
+async fn at_times<T, F: Future<Output = T>>(age: Option<Duration>, reading: impl FnOnce(Duration) -> F) -> Option<T> {
+    match age {
+        Some(age) => Some(reading(age).await),
+        None => None,
+    }
+}
+
 async fn wanted<T>(is_wanted: bool, reading: impl Future<Output = T>) -> Option<T> {
     if is_wanted { Some(reading.await) } else { None }
 }
@@ -184,14 +344,20 @@ fn observation(region: Region, settings: Settings) -> BucketObservation {
         encryption,
         policy,
         public_access_block,
+        object_ownership,
+        acl,
         versioning,
+        access_logging,
     } = settings;
     BucketObservation {
         region: gone.map_or(Ok(region), |failure| Err(failure.error)),
         encryption: encryption.map(public),
         policy: policy.map(public),
         public_access_block: public_access_block.map(public),
+        object_ownership: object_ownership.map(public),
+        acl: acl.map(public),
         versioning: versioning.map(public),
+        access_logging: access_logging.map(public),
     }
 }
 
@@ -206,13 +372,18 @@ fn unreachable_bucket(reads: BucketReads, failure: Failure) -> BucketObservation
         encryption,
         policy,
         public_access_block,
+        object_ownership,
         versioning,
+        access_logging,
     } = reads;
     BucketObservation {
         encryption: encryption.then(|| Err(error.clone())),
         policy: policy.then(|| Err(error.clone())),
         public_access_block: public_access_block.then(|| Err(error.clone())),
+        object_ownership: (object_ownership != Cadence::Never).then(|| Err(error.clone())),
+        acl: None,
         versioning: versioning.then(|| Err(error.clone())),
+        access_logging: (access_logging != Cadence::Never).then(|| Err(error.clone())),
         region: Err(error),
     }
 }

@@ -1,16 +1,19 @@
 //! Reads of buckets.
 
 use super::*;
-use crate::aws::s3::BucketReads;
+use crate::aws::s3::{BucketReads, Cadence, OCCASIONAL_AGE};
 use crate::domain::observed::{
-    BucketObservation, EncryptionRule, EncryptionState, ErrorClass, PublicAccessBlock, VersioningState,
+    AccessLoggingState, AclGrant, BucketAcl, BucketObservation, EncryptionRule, EncryptionState, ErrorClass, Grantee,
+    LogKeyFormat, ObjectOwnershipState, PublicAccessBlock, VersioningState,
 };
 
 const ALL: BucketReads = BucketReads {
     encryption: true,
     policy: true,
     public_access_block: true,
+    object_ownership: Cadence::EverySweep,
     versioning: true,
+    access_logging: Cadence::EverySweep,
 };
 
 const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[]}"#;
@@ -27,7 +30,15 @@ fn full(request: &Request) -> Answer {
         ),
         "GetBucketPolicy" => ok(POLICY),
         "GetPublicAccessBlock" => ok(BLOCKED),
+        "GetBucketOwnershipControls" => ownership_answer("BucketOwnerEnforced"),
         "GetBucketVersioning" => versioning_answer("<Status>Enabled</Status>"),
+        "GetBucketLogging" => logging_answer(
+            "<LoggingEnabled><TargetBucket>central-logs</TargetBucket><TargetPrefix>s3/</TargetPrefix>\
+             <TargetGrants><Grant><Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"Group\">\
+             <URI>http://acs.amazonaws.com/groups/s3/LogDelivery</URI></Grantee><Permission>READ</Permission></Grant>\
+             </TargetGrants><TargetObjectKeyFormat><PartitionedPrefix><PartitionDateSource>EventTime\
+             </PartitionDateSource></PartitionedPrefix></TargetObjectKeyFormat></LoggingEnabled>",
+        ),
         other => panic!("{other}"),
     }
 }
@@ -48,7 +59,18 @@ fn full_in(region: &str) -> BucketObservation {
             block_public_policy: true,
             restrict_public_buckets: true,
         }))),
+        object_ownership: Some(Ok(Some(ObjectOwnershipState::BucketOwnerEnforced))),
+        acl: None,
         versioning: Some(Ok(VersioningState::Enabled)),
+        access_logging: Some(Ok(Some(AccessLoggingState {
+            target_bucket: "central-logs".to_owned(),
+            target_prefix: "s3/".to_owned(),
+            key_format: Some(LogKeyFormat::Partitioned(Some("EventTime".to_owned()))),
+            target_grants: vec![AclGrant {
+                grantee: Grantee::Group("http://acs.amazonaws.com/groups/s3/LogDelivery".to_owned()),
+                permission: "READ".to_owned(),
+            }],
+        }))),
     }
 }
 
@@ -64,6 +86,8 @@ async fn a_bucket_whose_region_is_known_costs_one_read_a_setting() {
     operations.sort();
     let expected = [
         "GetBucketEncryption",
+        "GetBucketLogging",
+        "GetBucketOwnershipControls",
         "GetBucketPolicy",
         "GetBucketVersioning",
         "GetPublicAccessBlock",
@@ -76,7 +100,7 @@ async fn every_call_says_whose_bucket_it_expects() {
     let aws = Aws::new(|request, _| full(request)).await;
     aws.session.observe_bucket(&bucket("data"), ALL, None, AGE).await;
     let requests = aws.requests();
-    assert_eq!(requests.len(), 5);
+    assert_eq!(requests.len(), 7);
     for request in requests {
         assert_eq!(
             request.expected_owner.as_deref(),
@@ -111,7 +135,10 @@ async fn what_is_not_configured_is_read_as_absent() {
         "GetBucketEncryption" => s3_error(404, "ServerSideEncryptionConfigurationNotFoundError"),
         "GetBucketPolicy" => s3_error(404, "NoSuchBucketPolicy"),
         "GetPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
+        "GetBucketOwnershipControls" => s3_error(404, "OwnershipControlsNotFoundError"),
+        "GetBucketAcl" => acl_answer("<Owner><ID>me</ID></Owner>", ""),
         "GetBucketVersioning" => versioning_answer(""),
+        "GetBucketLogging" => logging_answer(""),
         other => panic!("{other}"),
     })
     .await;
@@ -124,7 +151,13 @@ async fn what_is_not_configured_is_read_as_absent() {
         encryption: Some(Ok(EncryptionState::Implicit)),
         policy: Some(Ok(None)),
         public_access_block: Some(Ok(None)),
+        object_ownership: Some(Ok(None)),
+        acl: Some(Ok(BucketAcl {
+            owner: Some("me".to_owned()),
+            grants: Vec::new(),
+        })),
         versioning: Some(Ok(VersioningState::Unversioned)),
+        access_logging: Some(Ok(None)),
     };
     assert_eq!(seen, expected);
 }
@@ -182,7 +215,7 @@ async fn an_unknown_region_is_asked_for_once_and_followed() {
         let seen = aws.session.observe_bucket(&bucket("data"), ALL, None, AGE).await;
         assert_eq!(seen, full_in("us-west-2"));
     }
-    assert_eq!(aws.requests().len(), 5);
+    assert_eq!(aws.requests().len(), 7);
     for request in aws.requests() {
         let expected = if request.operation == "HeadBucket" {
             HOME
@@ -263,7 +296,7 @@ async fn a_redirect_that_leads_nowhere_ends() {
         .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
         .await;
     assert_eq!(seen.encryption.unwrap().unwrap_err().class, ErrorClass::Transient);
-    assert_eq!(aws.requests().len(), 9);
+    assert_eq!(aws.requests().len(), 13);
 }
 
 #[tokio::test(start_paused = true)]
@@ -295,7 +328,7 @@ async fn a_throttled_read_is_repeated() {
         .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
         .await;
     assert_eq!(seen, full_in(HOME));
-    assert_eq!(aws.requests().len(), 8);
+    assert_eq!(aws.requests().len(), 12);
 }
 
 #[tokio::test(start_paused = true)]
@@ -306,10 +339,10 @@ async fn policies_that_share_a_bucket_share_its_readings() {
     let looks = (0..10).map(|_| aws.session.observe_bucket(&name, ALL, Some(&region), AGE));
     let seen = futures::future::join_all(looks).await;
     assert_eq!(seen, vec![full_in(HOME); 10]);
-    assert_eq!(aws.requests().len(), 4);
+    assert_eq!(aws.requests().len(), 6);
     tokio::time::advance(AGE).await;
     aws.session.observe_bucket(&name, ALL, Some(&region), AGE).await;
-    assert_eq!(aws.requests().len(), 8);
+    assert_eq!(aws.requests().len(), 12);
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,4 +362,53 @@ async fn calls_are_counted_by_outcome() {
         );
         assert!(text.contains(&line), "{line} is missing in\n{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn acls_are_asked_for_only_where_they_are_on() {
+    let aws = Aws::new(|request, _| match request.operation.as_str() {
+        "GetBucketOwnershipControls" => ownership_answer("ObjectWriter"),
+        "GetBucketAcl" => acl_answer(
+            "<Owner><ID>me</ID></Owner>",
+            "<Grant><Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"CanonicalUser\"><ID>me</ID>\
+             </Grantee><Permission>FULL_CONTROL</Permission></Grant>",
+        ),
+        _ => full(request),
+    })
+    .await;
+    let seen = aws
+        .session
+        .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+        .await;
+    let expected = BucketAcl {
+        owner: Some("me".to_owned()),
+        grants: vec![AclGrant {
+            grantee: Grantee::CanonicalUser("me".to_owned()),
+            permission: "FULL_CONTROL".to_owned(),
+        }],
+    };
+    assert_eq!(seen.acl, Some(Ok(expected)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_only_reported_is_read_once_an_hour_and_when_everything_is_read_afresh() {
+    let aws = Aws::new(|request, _| full(request)).await;
+    let reads = BucketReads {
+        object_ownership: Cadence::Occasionally,
+        policy: true,
+        ..BucketReads::default()
+    };
+    let data = bucket("data");
+    let home = home();
+    let look = |age| aws.session.observe_bucket(&data, reads, Some(&home), age);
+    let counts = || (aws.count("GetBucketPolicy"), aws.count("GetBucketOwnershipControls"));
+    look(AGE).await;
+    tokio::time::advance(AGE * 30).await;
+    assert_eq!(look(AGE).await.object_ownership, full_in(HOME).object_ownership);
+    assert_eq!(counts(), (2, 1));
+    tokio::time::advance(OCCASIONAL_AGE).await;
+    look(AGE).await;
+    assert_eq!(counts(), (3, 2));
+    look(Duration::ZERO).await;
+    assert_eq!(counts(), (4, 3));
 }

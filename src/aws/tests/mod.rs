@@ -105,6 +105,9 @@ fn operation(request: &http::Request<SdkBody>, body: &str) -> String {
         "policy" => "BucketPolicy",
         "publicAccessBlock" => "PublicAccessBlock",
         "versioning" => "BucketVersioning",
+        "ownershipControls" => "BucketOwnershipControls",
+        "acl" => "BucketAcl",
+        "logging" => "BucketLogging",
         other => panic!("a request that no test expects: {other}"),
     };
     let verb = match request.method().as_str() {
@@ -183,6 +186,22 @@ fn encryption_answer(rule: &str) -> Answer {
 
 fn versioning_answer(status: &str) -> Answer {
     ok(format!("<VersioningConfiguration>{status}</VersioningConfiguration>"))
+}
+
+fn ownership_answer(ownership: &str) -> Answer {
+    ok(format!(
+        "<OwnershipControls><Rule><ObjectOwnership>{ownership}</ObjectOwnership></Rule></OwnershipControls>"
+    ))
+}
+
+fn acl_answer(owner: &str, grants: &str) -> Answer {
+    ok(format!(
+        "<AccessControlPolicy>{owner}<AccessControlList>{grants}</AccessControlList></AccessControlPolicy>"
+    ))
+}
+
+fn logging_answer(logging: &str) -> Answer {
+    ok(format!("<BucketLoggingStatus>{logging}</BucketLoggingStatus>"))
 }
 
 const BLOCKED: &str = "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls><IgnorePublicAcls>true\

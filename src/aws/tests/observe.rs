@@ -16,7 +16,9 @@ fn empty_account(request: &Request, account: &str) -> Answer {
         "GetBucketEncryption" => s3_error(404, "ServerSideEncryptionConfigurationNotFoundError"),
         "GetBucketPolicy" => s3_error(404, "NoSuchBucketPolicy"),
         "GetPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
+        "GetBucketOwnershipControls" => ownership_answer("BucketOwnerEnforced"),
         "GetBucketVersioning" => versioning_answer(""),
+        "GetBucketLogging" => logging_answer(""),
         "GetRole" | "GetPolicy" => iam_error(404, "NoSuchEntity", "cannot be found"),
         other => panic!("{other}"),
     }
@@ -69,8 +71,8 @@ async fn everything_named_or_claimed_is_read_and_nothing_else() {
         seen.managed_policies[boundary].clone().unwrap_err().class,
         ErrorClass::NotFound
     );
-    // The caller, four settings, one bucket policy, two roles, one managed policy: regions are in the inventory.
-    assert_eq!(aws.requests().len(), 9);
+    // The caller, six settings, one bucket policy, two roles, one managed policy: regions are in the inventory.
+    assert_eq!(aws.requests().len(), 11);
 }
 
 #[tokio::test(start_paused = true)]
@@ -78,7 +80,7 @@ async fn a_bucket_that_is_new_to_the_policy_costs_one_call_more_for_its_region()
     let aws = Aws::new(|request, _| empty_account(request, ACCOUNT)).await;
     aws.session.observe(&policy(FULL_SPEC), AGE).await;
     let s3 = |o: &String| o.contains("Bucket") || o.contains("PublicAccessBlock");
-    assert_eq!(aws.operations().iter().filter(|o| s3(o)).count(), 5);
+    assert_eq!(aws.operations().iter().filter(|o| s3(o)).count(), 7);
     assert_eq!(aws.count("HeadBucket"), 1);
 }
 
@@ -125,6 +127,6 @@ async fn many_policies_of_one_account_read_nothing_twice_in_a_sweep() {
     let policy = with_inventory();
     let looks = (0..5).map(|_| aws.session.observe(&policy, AGE));
     let seen = futures::future::join_all(looks).await;
-    assert_eq!(aws.requests().len(), 9);
+    assert_eq!(aws.requests().len(), 11);
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
 }

@@ -7,7 +7,9 @@ use aws_smithy_runtime_api::shared::IntoShared;
 
 use super::*;
 use crate::domain::action::Action;
-use crate::domain::observed::{EncryptionRule, ErrorClass, PublicAccessBlock};
+use crate::domain::observed::{
+    AccessLoggingState, AclGrant, EncryptionRule, ErrorClass, Grantee, LogKeyFormat, PublicAccessBlock,
+};
 use crate::domain::report::{ActionResult, SkipReason};
 
 const SEEN: &str = r#"{"Version":"2012-10-17","Statement":[{"Sid":"Theirs","Effect":"Deny","Principal":"*","Action":"s3:DeleteBucket","Resource":"arn:aws:s3:::data"}]}"#;
@@ -578,4 +580,71 @@ async fn after_a_write_the_next_look_reads_anew() {
         aws.operations()[1..],
         ["PutBucketVersioning", "GetBucketVersioning", "GetBucketVersioning"]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn object_ownership_is_written_and_read_back() {
+    let action = Action::EnforceBucketOwner {
+        bucket: bucket("data"),
+        region: home(),
+    };
+    for (read_back, expected) in [
+        ("BucketOwnerEnforced", ActionResult::Done),
+        ("ObjectWriter", ActionResult::NotObserved),
+    ] {
+        let aws = Aws::new(move |request, _| match request.operation.as_str() {
+            "PutBucketOwnershipControls" => status(200),
+            _ => ownership_answer(read_back),
+        })
+        .await;
+        assert_eq!(aws.session.execute(&action, &LEADER).await, expected);
+        assert_eq!(
+            aws.operations(),
+            ["PutBucketOwnershipControls", "GetBucketOwnershipControls"]
+        );
+        let written = &aws.requests()[0];
+        assert!(
+            written
+                .body
+                .contains("<ObjectOwnership>BucketOwnerEnforced</ObjectOwnership>")
+        );
+        assert_eq!(written.expected_owner.as_deref(), Some(ACCOUNT));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn access_logging_is_written_with_what_others_shaped_and_read_back() {
+    let logging = AccessLoggingState {
+        target_bucket: "central-logs".to_owned(),
+        target_prefix: "s3/".to_owned(),
+        key_format: Some(LogKeyFormat::Partitioned(Some("EventTime".to_owned()))),
+        target_grants: vec![AclGrant {
+            grantee: Grantee::Group("http://acs.amazonaws.com/groups/s3/LogDelivery".to_owned()),
+            permission: "READ".to_owned(),
+        }],
+    };
+    let action = Action::PutBucketLogging {
+        bucket: bucket("data"),
+        region: home(),
+        logging,
+    };
+    let stored =
+        "<LoggingEnabled><TargetBucket>central-logs</TargetBucket><TargetPrefix>s3/</TargetPrefix></LoggingEnabled>";
+    for (read_back, expected) in [(stored, ActionResult::Done), ("", ActionResult::NotObserved)] {
+        let aws = Aws::new(move |request, _| match request.operation.as_str() {
+            "PutBucketLogging" => status(200),
+            _ => logging_answer(read_back),
+        })
+        .await;
+        assert_eq!(aws.session.execute(&action, &LEADER).await, expected);
+        let body = &aws.requests()[0].body;
+        for part in [
+            "<TargetBucket>central-logs</TargetBucket>",
+            "<TargetPrefix>s3/</TargetPrefix>",
+            "<PartitionDateSource>EventTime</PartitionDateSource>",
+            "<URI>http://acs.amazonaws.com/groups/s3/LogDelivery</URI>",
+        ] {
+            assert!(body.contains(part), "{part} in {body}");
+        }
+    }
 }

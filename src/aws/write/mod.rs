@@ -2,6 +2,7 @@
 //! and what was written is read back right after.
 
 mod iam;
+mod logging;
 mod s3;
 
 use super::call::{WriteError, WriteGuard};
@@ -67,6 +68,17 @@ impl AccountSession {
             }
             Action::EnableBucketVersioning { bucket, region } => {
                 self.enable_bucket_versioning(&self.place(bucket, region), guard).await
+            }
+            Action::EnforceBucketOwner { bucket, region } => {
+                self.enforce_bucket_owner(&self.place(bucket, region), guard).await
+            }
+            Action::PutBucketLogging {
+                bucket,
+                region,
+                logging,
+            } => {
+                self.put_bucket_logging(&self.place(bucket, region), logging, guard)
+                    .await
             }
             Action::CreateRole {
                 role,

@@ -177,7 +177,7 @@ impl AccountSession {
     }
 }
 
-fn observed(is_there: bool) -> Written {
+pub(super) fn observed(is_there: bool) -> Written {
     if is_there { Written::Done } else { Written::NotObserved }
 }
 

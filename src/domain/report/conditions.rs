@@ -307,13 +307,17 @@ fn is_enforced(bucket: &BucketTarget) -> bool {
         encryption,
         transport,
         public_access,
+        object_ownership,
         versioning,
+        access_logging,
     } = bucket;
     [
         encryption.as_ref().map(|c| c.gating),
         transport.as_ref().map(|c| c.gating),
         public_access.as_ref().map(|c| c.gating),
+        object_ownership.as_ref().map(|c| c.gating),
         versioning.as_ref().map(|c| c.gating),
+        access_logging.as_ref().map(|c| c.gating),
     ]
     .contains(&Some(Gating::Gating))
 }

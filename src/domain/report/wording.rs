@@ -119,11 +119,13 @@ fn unenforced(policy: &ValidatedPolicy) -> String {
     if policy.buckets.is_empty() {
         return String::new();
     }
-    let gating: [(&str, GatingOf); 4] = [
+    let gating: [(&str, GatingOf); 6] = [
         ("encryption", |b| b.encryption.as_ref().map(|c| c.gating)),
         ("transport", |b| b.transport.as_ref().map(|c| c.gating)),
         ("publicAccess", |b| b.public_access.as_ref().map(|c| c.gating)),
+        ("objectOwnership", |b| b.object_ownership.as_ref().map(|c| c.gating)),
         ("versioning", |b| b.versioning.as_ref().map(|c| c.gating)),
+        ("accessLogging", |b| b.access_logging.as_ref().map(|c| c.gating)),
     ];
     let total = gating.len();
     let on_some = |wanted: Option<Gating>| -> Vec<&str> {

@@ -139,7 +139,7 @@ impl Planner<'_> {
                     self.bucket,
                     Disposition::Note,
                     have,
-                    "not enforced by the policy, so only reported; give the control mode Enforce to have it repaired".into(),
+                    unread::ONLY_REPORTED.into(),
                 )),
                 Gating::Gating if self.operator.locked_out_by(&demand.statement, self.bucket_arn) => {
                     part.findings.push(demand.finding(

@@ -84,8 +84,10 @@ fn fresh_bucket_gets_everything_in_the_right_order() {
         operations(&plan),
         [
             "PutBucketVersioning",
+            "PutBucketOwnershipControls",
             "PutBucketPolicy",
             "PutBucketEncryption",
+            "PutBucketLogging",
             "PutPublicAccessBlock"
         ],
         "the bucket policy before the block that may refuse it"
@@ -94,10 +96,12 @@ fn fresh_bucket_gets_everything_in_the_right_order() {
         brief(&plan),
         [
             "S3.Versioning versioning.status Repair: Unversioned",
+            "S3.ObjectOwnership objectOwnership Repair: ObjectWriter (nothing configured)",
             "S3.TLSOnly bucketPolicy.AidpDenyInsecureTransport Repair: no statement denies them",
             "S3.MinimumTLSVersion bucketPolicy.AidpDenyOldTls Repair: no statement denies them",
             "S3.RoleWriteDeny bucketPolicy.AidpDenyRoleWrites Repair: no statement denies them",
             "S3.DefaultEncryption encryption.algorithm Repair: AES256 (nothing configured)",
+            "S3.AccessLogging accessLogging Repair: off",
             "S3.PublicAccessBlock publicAccessBlock Repair: absent",
         ]
     );
@@ -157,7 +161,7 @@ fn policy_of_19_9_kb_is_not_overfilled() {
     let full_plan = plan(&full(), &seen);
     assert_eq!(reasons(&full_plan), [HumanReason::PolicyTooLarge]);
     assert!(!operations(&full_plan).contains(&"PutBucketPolicy"));
-    assert_eq!(full_plan.actions.len(), 3, "the settings are written all the same");
+    assert_eq!(full_plan.actions.len(), 5, "the settings are written all the same");
 
     // Room for the transport statements and not for the one against roles: what fits is written, the rest is said.
     let seen = with_policy(&foreign(19_800));
@@ -187,7 +191,13 @@ fn aroa_principal_stops_the_write_of_the_policy_only() {
     assert_eq!(reasons(&plan_now), [HumanReason::ForeignPolicyUnwritable]);
     assert_eq!(
         operations(&plan_now),
-        ["PutBucketVersioning", "PutBucketEncryption", "PutPublicAccessBlock"]
+        [
+            "PutBucketVersioning",
+            "PutBucketOwnershipControls",
+            "PutBucketEncryption",
+            "PutBucketLogging",
+            "PutPublicAccessBlock"
+        ]
     );
 
     // With nothing to write it is worth a note, and no more.
@@ -492,7 +502,13 @@ fn one_failed_reading_stops_the_write_of_its_control_only() {
         assert_eq!(finding.disposition, disposition);
         assert_eq!(
             operations(&plan_now),
-            ["PutBucketVersioning", "PutBucketPolicy", "PutPublicAccessBlock"]
+            [
+                "PutBucketVersioning",
+                "PutBucketOwnershipControls",
+                "PutBucketPolicy",
+                "PutBucketLogging",
+                "PutPublicAccessBlock"
+            ]
         );
         let alone = plan(
             &full(),
@@ -701,7 +717,7 @@ fn directory_bucket_is_not_applicable_and_nothing_is_written() {
     );
     let plan = plan_bucket(&policy, target(&policy), &fresh(), Some(&operator()));
     assert_eq!((operations(&plan), plan.state), (vec![], TargetState::Unknown));
-    assert_eq!(plan.findings.len(), 6, "one for each control that is asked for");
+    assert_eq!(plan.findings.len(), 8, "one for each control that is asked for");
     assert!(
         brief(&plan).iter().all(|b| b.ends_with("Note: NotApplicable")),
         "{:?}",

@@ -169,7 +169,7 @@ impl Judge<'_> {
         };
         Finding::new(CONTROL, Target::Bucket(self.bucket.clone()), self.gating, disposition)
             .diff(path, want, have)
-            .message(message)
+            .message(unread::repaired(self.gating, &message))
     }
 
     fn needs_human(&self, reason: HumanReason, path: &str, want: &str, have: &str, message: String) -> Box<Finding> {

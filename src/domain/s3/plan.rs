@@ -64,7 +64,10 @@ pub fn plan_bucket(
         encryption: seen_encryption,
         policy: seen_policy,
         public_access_block,
-        versioning,
+        object_ownership: seen_ownership,
+        acl,
+        versioning: seen_versioning,
+        access_logging: seen_logging,
     } = seen;
     let region = match region {
         Ok(region) => region,
@@ -79,7 +82,9 @@ pub fn plan_bucket(
         encryption,
         transport: _,
         public_access,
-        versioning: want_versioning,
+        object_ownership,
+        versioning,
+        access_logging,
     } = target;
     let default_key = DefaultKey::of(policy, region, seen_encryption.as_ref());
     let policy_part = bucket_policy::plan(policy, target, region, seen_policy.as_ref(), &default_key, caller);
@@ -91,11 +96,17 @@ pub fn plan_bucket(
     }
     // The policy before the encryption, so that it lets a new key in before the default is switched to it.
     let parts = [
-        want_versioning
+        versioning
             .as_ref()
-            .map(|c| settings::versioning(name, region, c.gating, versioning.as_ref())),
+            .map(|c| settings::versioning(name, region, c.gating, seen_versioning.as_ref())),
+        object_ownership
+            .as_ref()
+            .map(|c| settings::object_ownership(name, region, c.gating, seen_ownership.as_ref(), acl.as_ref())),
         Some(policy_part),
         encryption_part,
+        access_logging
+            .as_ref()
+            .map(|c| settings::access_logging(name, region, c, seen_logging.as_ref())),
         public_access
             .as_ref()
             .map(|c| settings::public_access_block(name, region, c.gating, public_access_block.as_ref())),
@@ -124,7 +135,9 @@ fn directory_bucket(policy: &ValidatedPolicy, target: &BucketTarget) -> TargetPl
         encryption,
         transport,
         public_access,
+        object_ownership,
         versioning,
+        access_logging,
     } = target;
     let roles = (!policy.roles.is_empty()).then_some(Gating::Gating);
     let asked = [
@@ -144,6 +157,16 @@ fn directory_bucket(policy: &ValidatedPolicy, target: &BucketTarget) -> TargetPl
             Control::S3PublicAccessBlock,
             "publicAccessBlock",
             public_access.as_ref().map(|c| c.gating),
+        ),
+        (
+            Control::S3ObjectOwnership,
+            "objectOwnership",
+            object_ownership.as_ref().map(|c| c.gating),
+        ),
+        (
+            Control::S3AccessLogging,
+            "accessLogging",
+            access_logging.as_ref().map(|c| c.gating),
         ),
         (
             Control::S3Versioning,

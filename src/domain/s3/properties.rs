@@ -9,7 +9,9 @@ use super::simulated::*;
 use crate::domain::document::equivalence::{CanonicalStatement, equivalent};
 use crate::domain::document::{PolicyDocument, Statement};
 use crate::domain::names::ClusterHash;
-use crate::domain::observed::{BucketObservation, EncryptionState, PublicAccessBlock, VersioningState};
+use crate::domain::observed::{
+    AccessLoggingState, BucketObservation, EncryptionState, ObjectOwnershipState, PublicAccessBlock, VersioningState,
+};
 use crate::domain::s3::Rule;
 
 fn our_sid(rule: Rule) -> String {
@@ -133,13 +135,34 @@ fn any_bucket() -> impl Strategy<Value = BucketObservation> {
             VersioningState::Suspended,
         ][..],
     );
-    (encryption, prop::option::of(any_policy()), block, versioning).prop_map(
-        |(encryption, policy, block, versioning)| BucketObservation {
+    let ownership = prop::sample::select(
+        &[
+            None,
+            Some(ObjectOwnershipState::ObjectWriter),
+            Some(ObjectOwnershipState::BucketOwnerPreferred),
+            Some(ObjectOwnershipState::BucketOwnerEnforced),
+        ][..],
+    );
+    let logging =
+        prop::option::of(
+            ("[a-c]{3}", "[a-c]{0,2}").prop_map(|(target_bucket, target_prefix)| AccessLoggingState {
+                target_bucket,
+                target_prefix,
+                key_format: None,
+                target_grants: Vec::new(),
+            }),
+        );
+    let settings = (encryption, block, ownership, versioning, logging);
+    (settings, prop::option::of(any_policy())).prop_map(
+        |((encryption, block, ownership, versioning, logging), policy)| BucketObservation {
             region: Ok(region("eu-west-1")),
             encryption: Some(Ok(encryption)),
             policy: Some(Ok(policy.map(|p| p.to_json()))),
             public_access_block: Some(Ok(block)),
+            object_ownership: Some(Ok(ownership)),
+            acl: Some(Ok(own_acl())),
             versioning: Some(Ok(versioning)),
+            access_logging: Some(Ok(logging)),
         },
     )
 }
@@ -213,6 +236,6 @@ proptest! {
     #[test]
     fn no_policy_text_makes_the_plan_panic(text in ".{0,200}") {
         let plan = plan(&full(), &with_policy(&text));
-        prop_assert!(plan.actions.len() <= 4);
+        prop_assert!(plan.actions.len() <= 6);
     }
 }

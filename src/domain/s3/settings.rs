@@ -1,11 +1,14 @@
-//! The settings of a bucket that are on or off: public access block and versioning.
+//! The settings of a bucket besides encryption: public access block, Object Ownership, versioning, access logging.
 
 use crate::api::Gating;
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
-use crate::domain::finding::{Disposition, Finding, Target};
+use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::{BucketName, Region};
-use crate::domain::observed::{PublicAccessBlock, Read, VersioningState};
+use crate::domain::observed::{
+    AccessLoggingState, BucketAcl, Grantee, ObjectOwnershipState, PublicAccessBlock, Read, VersioningState,
+};
+use crate::domain::policy::{Controlled, WantAccessLogging};
 
 use super::bucket_policy::Part;
 use super::unread;
@@ -68,7 +71,10 @@ pub(super) fn public_access_block(
         None => vec![
             finding(control, bucket, gating)
                 .diff(PATH, "all four on", "absent")
-                .message("nothing keeps the bucket from being made public; all four settings are switched on"),
+                .message(unread::repaired(
+                    gating,
+                    "nothing keeps the bucket from being made public; all four settings are switched on",
+                )),
         ],
         Some(PublicAccessBlock {
             block_public_acls,
@@ -86,7 +92,10 @@ pub(super) fn public_access_block(
         .map(|(name, _)| {
             finding(control, bucket, gating)
                 .diff(format!("{PATH}.{name}"), "true", "false")
-                .message("the bucket can be made public this way; the setting is switched on")
+                .message(unread::repaired(
+                    gating,
+                    "the bucket can be made public this way; the setting is switched on",
+                ))
         })
         .collect(),
     };
@@ -119,7 +128,10 @@ pub(super) fn versioning(
     let findings = have.map(|have| {
         finding(control, bucket, gating)
             .diff(PATH, "Enabled", have)
-            .message("overwritten and deleted objects are lost for good; versioning is enabled")
+            .message(unread::repaired(
+                gating,
+                "overwritten and deleted objects are lost for good; versioning is enabled",
+            ))
     });
     let action = Action::EnableBucketVersioning {
         bucket: bucket.clone(),
@@ -127,3 +139,171 @@ pub(super) fn versioning(
     };
     part(findings.into_iter().collect(), gating, action)
 }
+
+/// Judges Object Ownership, and the ACL where it counts.
+pub(super) fn object_ownership(
+    bucket: &BucketName,
+    region: &Region,
+    gating: Gating,
+    read: Option<&Read<Option<ObjectOwnershipState>>>,
+    acl: Option<&Read<BucketAcl>>,
+) -> Part {
+    const PATH: &str = "objectOwnership";
+    let control = Control::S3ObjectOwnership;
+    let state = match value(read, control, bucket, gating, PATH) {
+        Ok(state) => state,
+        Err(findings) => return Part { findings, action: None },
+    };
+    let have = match state {
+        Some(ObjectOwnershipState::BucketOwnerEnforced) => return Part::default(),
+        Some(ObjectOwnershipState::BucketOwnerPreferred) => "BucketOwnerPreferred",
+        Some(ObjectOwnershipState::ObjectWriter) => "ObjectWriter",
+        None => "ObjectWriter (nothing configured)",
+    };
+    let mut found = finding(control, bucket, gating)
+        .diff(PATH, "BucketOwnerEnforced", have)
+        .message(unread::repaired(
+            gating,
+            "ACLs can let others in past every policy; they are switched off",
+        ));
+    let mut findings: Vec<Finding> = acl
+        .and_then(|a| a.as_ref().ok())
+        .and_then(|a| public_grant(bucket, a))
+        .into_iter()
+        .collect();
+    if gating == Gating::ReportOnly {
+        findings.push(found);
+        return Part { findings, action: None };
+    }
+    match value(acl, control, bucket, gating, "acl") {
+        Ok(acl) => match foreign_grantee(acl) {
+            Some(grantee) => {
+                found.disposition = Disposition::NeedsHuman(HumanReason::AclInUse);
+                let message = format!(
+                    "the bucket's ACL grants {grantee} access, and S3 keeps ACLs on as long as it does; replace the grant by a bucket policy"
+                );
+                findings.push(found.message(message));
+                Part { findings, action: None }
+            }
+            None => {
+                let action = Action::EnforceBucketOwner {
+                    bucket: bucket.clone(),
+                    region: region.clone(),
+                };
+                let repairs = vec![found.key()];
+                findings.push(found);
+                Part {
+                    findings,
+                    action: Some(PlannedAction { action, repairs }),
+                }
+            }
+        },
+        // Whose grants would be lost is not known, so nothing is written.
+        Err(unread) => {
+            findings.extend(unread);
+            Part { findings, action: None }
+        }
+    }
+}
+
+/// The first grantee who is not the bucket's owner.
+fn foreign_grantee(acl: &BucketAcl) -> Option<String> {
+    let BucketAcl { owner, grants } = acl;
+    grants.iter().find_map(|grant| match &grant.grantee {
+        Grantee::CanonicalUser(id) if Some(id) == owner.as_ref() => None,
+        Grantee::CanonicalUser(id) => Some(format!("canonical user {id}")),
+        Grantee::Group(uri) => Some(format!("group {}", uri.rsplit('/').next().unwrap_or(uri))),
+        Grantee::Email(_) => Some("an account by e-mail address".to_owned()),
+        Grantee::Unknown => Some("somebody".to_owned()),
+    })
+}
+
+/// A grant to everybody, or to everybody with an AWS account. Reported only: IgnorePublicAcls keeps it from taking effect.
+fn public_grant(bucket: &BucketName, acl: &BucketAcl) -> Option<Finding> {
+    let group = acl.grants.iter().find_map(|grant| match &grant.grantee {
+        Grantee::Group(uri) => ["AllUsers", "AuthenticatedUsers"]
+            .into_iter()
+            .find(|g| uri.ends_with(&format!("/{g}"))),
+        Grantee::CanonicalUser(_) | Grantee::Email(_) | Grantee::Unknown => None,
+    })?;
+    let target = Target::Bucket(bucket.clone());
+    Some(
+        Finding::new(Control::S3Acl, target, Gating::ReportOnly, Disposition::Note)
+            .diff("acl", "no grant to everybody", group)
+            .message("only the public access block keeps the grant from taking effect; remove it"),
+    )
+}
+
+/// Judges server access logging.
+pub(super) fn access_logging(
+    bucket: &BucketName,
+    region: &Region,
+    control: &Controlled<WantAccessLogging>,
+    read: Option<&Read<Option<AccessLoggingState>>>,
+) -> Part {
+    const PATH: &str = "accessLogging";
+    const CONTROL: Control = Control::S3AccessLogging;
+    let Controlled { gating, want } = control;
+    let WantAccessLogging { bucket: target, prefix } = want;
+    if target.as_ref() == Some(bucket) {
+        let reason = "the bucket takes the logs itself, and logging it would never end";
+        let finding = unread::not_applicable(CONTROL, bucket, Gating::ReportOnly, PATH, reason);
+        return Part {
+            findings: vec![finding],
+            action: None,
+        };
+    }
+    let state = match value(read, CONTROL, bucket, *gating, PATH) {
+        Ok(state) => state.as_ref(),
+        Err(findings) => return Part { findings, action: None },
+    };
+    let found = |path: &str, want: &str, have: &str, message: &str| {
+        finding(CONTROL, bucket, *gating)
+            .diff(path, want, have)
+            .message(unread::repaired(*gating, message))
+    };
+    let mut findings = Vec::new();
+    match state {
+        None => findings.push(found(
+            PATH,
+            target.as_ref().map_or("on", BucketName::as_str),
+            "off",
+            "nobody could say afterwards who read the data; access logging is switched on",
+        )),
+        Some(state) => {
+            if let Some(target) = target.as_ref().filter(|t| t.as_str() != state.target_bucket) {
+                let message = "the logs go to another bucket than the policy's; they are sent there";
+                findings.push(found(
+                    "accessLogging.bucket",
+                    target.as_str(),
+                    &state.target_bucket,
+                    message,
+                ));
+            }
+            if let Some(prefix) = prefix.as_ref().filter(|p| **p != state.target_prefix) {
+                let message = "the logs have another prefix than the policy's; it is set";
+                findings.push(found("accessLogging.prefix", prefix, &state.target_prefix, message));
+            }
+        }
+    }
+    let Some(target) = target else {
+        return Part { findings, action: None };
+    };
+    let action = Action::PutBucketLogging {
+        bucket: bucket.clone(),
+        region: region.clone(),
+        logging: AccessLoggingState {
+            target_bucket: target.to_string(),
+            target_prefix: prefix
+                .clone()
+                .or_else(|| state.map(|s| s.target_prefix.clone()))
+                .unwrap_or_default(),
+            key_format: state.and_then(|s| s.key_format.clone()),
+            target_grants: state.map(|s| s.target_grants.clone()).unwrap_or_default(),
+        },
+    };
+    part(findings, *gating, action)
+}
+
+#[cfg(test)]
+mod tests;

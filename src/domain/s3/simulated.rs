@@ -4,7 +4,8 @@ use crate::domain::action::Action;
 use crate::domain::fixture::{FULL_SPEC, policy};
 use crate::domain::names::{AccountId, BucketName, Partition, Region};
 use crate::domain::observed::{
-    BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState, ErrorClass, VersioningState,
+    AclGrant, BucketAcl, BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState, ErrorClass,
+    Grantee, ObjectOwnershipState, VersioningState,
 };
 use crate::domain::plan::TargetPlan;
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
@@ -21,10 +22,10 @@ pub(super) fn full() -> ValidatedPolicy {
     policy(FULL_SPEC)
 }
 
-/// The same without roles, and with these bucket controls.
+/// The same without roles, and with these bucket controls; Object Ownership and access logging ignored.
 pub(super) fn controls(bucket_controls: &str) -> ValidatedPolicy {
     policy(&format!(
-        "{{mode: Enforce, account: {{id: '123456789012', region: eu-west-1}}, bucketControls: {{{bucket_controls}}}, buckets: [{{name: {NAME}}}]}}"
+        "{{mode: Enforce, account: {{id: '123456789012', region: eu-west-1}}, bucketControls: {{{bucket_controls}, objectOwnership: {{mode: Ignore}}, accessLogging: {{mode: Ignore}}}}, buckets: [{{name: {NAME}}}]}}"
     ))
 }
 
@@ -57,6 +58,21 @@ pub(super) fn failed(operation: &'static str, class: ErrorClass, code: &str) -> 
     }
 }
 
+/// The ACL of a new bucket: its owner, and nobody else.
+pub(super) fn own_acl() -> BucketAcl {
+    BucketAcl {
+        owner: Some("owner-id".to_owned()),
+        grants: vec![grant(Grantee::CanonicalUser("owner-id".to_owned()))],
+    }
+}
+
+pub(super) fn grant(grantee: Grantee) -> AclGrant {
+    AclGrant {
+        grantee,
+        permission: "FULL_CONTROL".to_owned(),
+    }
+}
+
 /// A bucket as the emulator makes it: nothing is configured.
 pub(super) fn fresh() -> BucketObservation {
     BucketObservation {
@@ -64,7 +80,10 @@ pub(super) fn fresh() -> BucketObservation {
         encryption: Some(Ok(EncryptionState::Implicit)),
         policy: Some(Ok(None)),
         public_access_block: Some(Ok(None)),
+        object_ownership: Some(Ok(None)),
+        acl: Some(Ok(own_acl())),
         versioning: Some(Ok(VersioningState::Unversioned)),
+        access_logging: Some(Ok(None)),
     }
 }
 
@@ -121,6 +140,11 @@ pub(super) fn apply(seen: &BucketObservation, plan: &TargetPlan) -> BucketObserv
             }
             Action::PutPublicAccessBlock { settings, .. } => bucket.public_access_block = Some(Ok(Some(*settings))),
             Action::EnableBucketVersioning { .. } => bucket.versioning = Some(Ok(VersioningState::Enabled)),
+            Action::EnforceBucketOwner { .. } => {
+                bucket.object_ownership = Some(Ok(Some(ObjectOwnershipState::BucketOwnerEnforced)));
+                bucket.acl = None;
+            }
+            Action::PutBucketLogging { logging, .. } => bucket.access_logging = Some(Ok(Some(logging.clone()))),
             other => panic!("not a write to a bucket: {other}"),
         }
     }

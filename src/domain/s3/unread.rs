@@ -1,4 +1,5 @@
-//! What follows from a reading that failed: never "compliant", never a write.
+//! What is said where nothing is written: of readings that failed, which are never "compliant", and of controls that are
+//! only reported.
 
 use crate::api::{Gating, Severity};
 use crate::domain::control::Control;
@@ -8,6 +9,10 @@ use crate::domain::observed::{CallError, ErrorClass};
 
 /// The value shown for a control that the server or the kind of bucket does not have.
 pub const NOT_APPLICABLE: &str = "NotApplicable";
+
+/// What is said of a control that is not enforced.
+pub(super) const ONLY_REPORTED: &str =
+    "not enforced by the policy, so only reported; give the control mode Enforce to have it repaired";
 
 /// The finding for a reading that failed.
 pub(super) fn failed(control: Control, bucket: &BucketName, gating: Gating, path: &str, error: &CallError) -> Finding {
@@ -69,6 +74,15 @@ pub(super) fn not_read(control: Control, bucket: &BucketName, path: &str) -> Fin
     )
     .diff(path, "readable", "unknown")
     .message("not read in this sweep; it is read in the next")
+}
+
+/// What is said of a setting that is not as asked: what is done about it, unless the control is only reported.
+pub(super) fn repaired(gating: Gating, message: &str) -> String {
+    match gating {
+        Gating::Gating => message,
+        Gating::ReportOnly => ONLY_REPORTED,
+    }
+    .to_owned()
 }
 
 /// The finding for a bucket that does not exist.

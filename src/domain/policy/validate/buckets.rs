@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Problems;
 use crate::api::{
     Bucket, BucketControls, BucketControlsOverride, ControlMode, Encryption, EncryptionAlgorithm, EncryptionOverride,
-    Gating, KMSKey, Mode, PublicAccess, TLSVersion, Targets, Transport, Uploads, Versioning,
+    Gating, KMSKey, Mode, ObjectOwnership, PublicAccess, TLSVersion, Targets, Transport, Uploads, Versioning,
 };
 use crate::domain::glob::{Case, Glob};
 use crate::domain::names::{AccountId, BucketName, Partition, Region};
-use crate::domain::policy::{BucketTarget, Controlled, OperatorSettings, WantEncryption};
+use crate::domain::policy::{BucketTarget, Controlled, OperatorSettings, WantAccessLogging, WantEncryption};
 
 pub(super) struct BucketContext<'a> {
     pub(super) mode: Mode,
@@ -49,7 +49,9 @@ pub(super) fn validate_buckets(
         }),
         transport: Some(Transport::default()),
         public_access: Some(PublicAccess::default()),
+        object_ownership: None,
         versioning: None,
+        access_logging: None,
     };
     let controls = controls.unwrap_or(&baseline);
     let regions: BTreeMap<&str, &str> = context
@@ -94,6 +96,14 @@ pub(super) fn validate_buckets(
                 |p: &PublicAccess| p.mode,
             )
             .map(|gating| Controlled { gating, want: () }),
+            object_ownership: layered_gating(
+                context.mode,
+                controls.object_ownership.as_ref(),
+                over.and_then(|o| o.object_ownership.as_ref()),
+                |o: &ObjectOwnership| o.mode,
+            )
+            .map(|gating| Controlled { gating, want: () }),
+            access_logging: resolve_access_logging(controls, over, &field, context, problems),
             versioning: layered_gating(
                 context.mode,
                 controls.versioning.as_ref(),
@@ -245,6 +255,37 @@ fn resolve_transport(
         .and_then(version)
         .or_else(|| base.and_then(version))
         .unwrap_or(TLSVersion::V12);
+    Some(Controlled { gating, want })
+}
+
+fn resolve_access_logging(
+    controls: &BucketControls,
+    over: Option<&BucketControlsOverride>,
+    field: &str,
+    context: &BucketContext<'_>,
+    problems: &mut Problems,
+) -> Option<Controlled<WantAccessLogging>> {
+    let base = controls.access_logging.as_ref();
+    let over = over.and_then(|o| o.access_logging.as_ref());
+    let mode = over.and_then(|o| o.mode).or_else(|| base.and_then(|b| b.mode));
+    let gating = gating(context.mode, base.is_some() || over.is_some(), mode)?;
+    let raw = over
+        .and_then(|o| o.bucket.as_ref())
+        .or_else(|| base.and_then(|b| b.bucket.as_ref()));
+    let at = format!("{field}: accessLogging.bucket");
+    let bucket = raw.and_then(|raw| problems.name(&at, BucketName::new(raw)));
+    if raw.is_none() && (base.is_some() || over.is_some()) {
+        problems.add(format!(
+            "{at}: name the bucket that takes the logs, here or in bucketControls.accessLogging"
+        ));
+    }
+    let prefix = over
+        .and_then(|o| o.prefix.as_ref())
+        .or_else(|| base.and_then(|b| b.prefix.as_ref()));
+    let want = WantAccessLogging {
+        bucket,
+        prefix: prefix.cloned(),
+    };
     Some(Controlled { gating, want })
 }
 

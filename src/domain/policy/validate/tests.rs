@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::api::{Adoption, CustomerKeys, EncryptionAlgorithm, ForeignPolicies, Gating, Protocol, TLSVersion, Uploads};
 use crate::domain::fixture::{FULL_SPEC, now, policy, policy_from, settings};
-use crate::domain::policy::{BucketTarget, Controlled, Destination, PortRange, WantEncryption};
+use crate::domain::policy::{BucketTarget, Controlled, Destination, PortRange, WantAccessLogging, WantEncryption};
 
 const BASE: &str = r#"
 mode: Enforce
@@ -47,9 +47,17 @@ fn absent_controls_are_the_baseline_enforced_and_versioning_reported() {
                 gating: Gating::Gating,
                 want: ()
             }),
+            object_ownership: Some(Controlled {
+                gating: Gating::ReportOnly,
+                want: ()
+            }),
             versioning: Some(Controlled {
                 gating: Gating::ReportOnly,
                 want: ()
+            }),
+            access_logging: Some(Controlled {
+                gating: Gating::ReportOnly,
+                want: WantAccessLogging::default()
             }),
         }
     );
@@ -200,6 +208,24 @@ fn what_needs_a_kms_key_is_refused_without_one() {
         with("bucketKey: Enabled"),
         [
             "buckets[fraud-training-data].controls.encryption.bucketKey needs algorithm SSE-KMS: the others have no bucket key"
+        ]
+    );
+}
+
+#[test]
+fn access_logs_need_a_bucket_and_are_overridden_field_by_field() {
+    let base = format!("{BASE}bucketControls: {{accessLogging: {{bucket: central-logs, prefix: s3/}}}}\n");
+    let over = "{name: fraud-training-data, controls: {accessLogging: {prefix: fraud/}}}";
+    let want = only_bucket(&base.replace("{name: fraud-training-data}", over))
+        .access_logging
+        .unwrap();
+    assert_eq!(want.gating, Gating::Gating);
+    assert_eq!(want.want.bucket.unwrap().as_str(), "central-logs");
+    assert_eq!(want.want.prefix.as_deref(), Some("fraud/"));
+    assert_eq!(
+        problems(&BASE.replace("{name: fraud-training-data}", over)),
+        [
+            "buckets[fraud-training-data]: accessLogging.bucket: name the bucket that takes the logs, here or in bucketControls.accessLogging"
         ]
     );
 }

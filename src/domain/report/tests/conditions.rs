@@ -542,14 +542,14 @@ fn what_is_not_enforced_is_counted_in_ready() {
     assert_eq!(
         of("{transport: {}, publicAccess: {}}"),
         (
-            "every enforced control is met; 2 of 4 controls are report-only (left out of bucketControls, or in mode Audit): encryption, versioning".to_owned(),
+            "every enforced control is met; 4 of 6 controls are report-only (left out of bucketControls, or in mode Audit): encryption, objectOwnership, versioning, accessLogging".to_owned(),
             "BucketsProtected=True Protected".to_owned()
         )
     );
     assert_eq!(
         of("{versioning: {mode: Ignore}}"),
         (
-            "every enforced control is met; 3 of 4 controls are report-only (left out of bucketControls, or in mode Audit): encryption, transport, publicAccess; 1 of 4 controls is ignored: versioning".to_owned(),
+            "every enforced control is met; 5 of 6 controls are report-only (left out of bucketControls, or in mode Audit): encryption, transport, publicAccess, objectOwnership, accessLogging; 1 of 6 controls is ignored: versioning".to_owned(),
             "BucketsProtected=Unknown NothingEnforced".to_owned()
         )
     );
