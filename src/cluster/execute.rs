@@ -43,6 +43,8 @@ impl Cluster {
             | Action::DeleteBucketPolicy { .. }
             | Action::PutPublicAccessBlock { .. }
             | Action::EnableBucketVersioning { .. }
+            | Action::EnforceBucketOwner { .. }
+            | Action::PutBucketLogging { .. }
             | Action::CreateRole { .. }
             | Action::UpdateAssumeRolePolicy { .. }
             | Action::UpdateRole { .. }

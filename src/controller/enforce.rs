@@ -137,18 +137,22 @@ pub(super) async fn enforce(plan: &Plan, rulings: &[Ruling], hands: &Hands<'_>) 
 
 async fn one_target(actions: Vec<Ruled<'_>>, hands: &Hands<'_>) -> Vec<(usize, ActionOutcome)> {
     let mut out = Vec::with_capacity(actions.len());
-    let mut failed = false;
+    let mut failed: Vec<&Action> = Vec::new();
     for (n, planned, ruling) in actions {
         let result = match ruling {
             Ruling::Leave(result) => result.clone(),
             Ruling::Wait(_) => ActionResult::Skipped(SkipReason::RepairedTooOften),
-            Ruling::Go if failed => ActionResult::Skipped(SkipReason::EarlierFailure),
+            Ruling::Go if failed.iter().any(|earlier| planned.action.depends_on(earlier)) => {
+                ActionResult::Skipped(SkipReason::EarlierFailure)
+            }
             Ruling::Go if hands.stopping.is_cancelled() || Instant::now() >= hands.deadline => {
                 ActionResult::Skipped(SkipReason::OutOfTime)
             }
             Ruling::Go => execute(&planned.action, hands).await,
         };
-        failed |= result != ActionResult::Done;
+        if result != ActionResult::Done {
+            failed.push(&planned.action);
+        }
         out.push((n, ActionOutcome::new(planned, result)));
     }
     out
@@ -164,6 +168,8 @@ async fn execute(action: &Action, hands: &Hands<'_>) -> ActionResult {
         | Action::DeleteBucketPolicy { .. }
         | Action::PutPublicAccessBlock { .. }
         | Action::EnableBucketVersioning { .. }
+        | Action::EnforceBucketOwner { .. }
+        | Action::PutBucketLogging { .. }
         | Action::CreateRole { .. }
         | Action::UpdateAssumeRolePolicy { .. }
         | Action::UpdateRole { .. }

@@ -132,6 +132,7 @@ const fn stays(reason: HumanReason) -> bool {
     match reason {
         HumanReason::Orphaned
         | HumanReason::UnknownAlgorithm
+        | HumanReason::AclInUse
         | HumanReason::BucketMissing
         | HumanReason::AdoptionRefused
         | HumanReason::NotReadOnly

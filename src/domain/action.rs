@@ -209,6 +209,34 @@ impl Action {
         }
     }
 
+    /// Whether this may not be done where `earlier`, of the same target and before it in the plan, was not.
+    pub const fn depends_on(&self, earlier: &Self) -> bool {
+        match self {
+            // The bucket policy must let a new key in before it becomes the default.
+            Self::PutBucketEncryption { .. } => {
+                matches!(earlier, Self::PutBucketPolicy { .. } | Self::DeleteBucketPolicy { .. })
+            }
+            Self::PutBucketPolicy { .. }
+            | Self::DeleteBucketPolicy { .. }
+            | Self::PutPublicAccessBlock { .. }
+            | Self::EnableBucketVersioning { .. }
+            | Self::EnforceBucketOwner { .. }
+            | Self::PutBucketLogging { .. } => false,
+            Self::CreateRole { .. }
+            | Self::UpdateAssumeRolePolicy { .. }
+            | Self::UpdateRole { .. }
+            | Self::PutRolePermissionsBoundary { .. }
+            | Self::TagRole { .. }
+            | Self::PutRolePolicy { .. }
+            | Self::DeleteRolePolicy { .. }
+            | Self::AttachRolePolicy { .. }
+            | Self::DetachRolePolicy { .. }
+            | Self::DeleteRole { .. }
+            | Self::ApplyNetworkPolicy { .. }
+            | Self::DeleteNetworkPolicy { .. } => true,
+        }
+    }
+
     /// The operation as the API names it; a bounded label.
     pub const fn operation(&self) -> &'static str {
         match self {

@@ -1,24 +1,20 @@
 //! Reads of buckets. Every call says whose bucket it expects (`ExpectedBucketOwner`): bucket names are global, and a bucket
 //! that was deleted can come back as a stranger's.
 
+mod ownership;
 mod settings;
 mod versioning;
 
 use std::future::Future;
 use std::time::Duration;
 
-use aws_sdk_s3::types::{
-    BucketLogsPermission, BucketVersioningStatus, ObjectOwnership, OwnershipControls, Permission,
-    ServerSideEncryptionRule, TargetObjectKeyFormat, Type,
-};
-
 use super::call::Service;
 use super::classify::Failure;
 use super::session::AccountSession;
 use crate::domain::names::{AccountId, BucketName, Region};
 use crate::domain::observed::{
-    AccessLoggingState, AclGrant, BucketAcl, BucketObservation, EncryptionRule, EncryptionState, ErrorClass, Grantee,
-    LogKeyFormat, ObjectOwnershipState, PublicAccessBlock, Read, VersioningState,
+    AccessLoggingState, BucketAcl, BucketObservation, EncryptionState, ErrorClass, ObjectOwnershipState,
+    PublicAccessBlock, Read, VersioningState,
 };
 
 /// How long a region that S3 named is taken for granted; a wrong one is found out by the redirect anyway.
@@ -232,98 +228,6 @@ impl AccountSession {
             Err(Failure::new(OPERATION, ErrorClass::Terminal, message))
         }
     }
-}
-
-impl AccountSession {
-    pub(super) async fn get_bucket_ownership_controls(
-        &self,
-        at: &Place,
-    ) -> Result<Option<ObjectOwnershipState>, Failure> {
-        const OPERATION: &str = "GetBucketOwnershipControls";
-        let request = self
-            .clients(&at.region)
-            .s3
-            .get_bucket_ownership_controls()
-            .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
-        let output = match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
-            Ok(output) => output,
-            Err(failure) if failure.has_code("OwnershipControlsNotFoundError") => return Ok(None),
-            Err(failure) => return Err(failure),
-        };
-        match output.ownership_controls().map(OwnershipControls::rules) {
-            Some([rule]) => match rule.object_ownership() {
-                ObjectOwnership::BucketOwnerEnforced => Ok(Some(ObjectOwnershipState::BucketOwnerEnforced)),
-                ObjectOwnership::BucketOwnerPreferred => Ok(Some(ObjectOwnershipState::BucketOwnerPreferred)),
-                ObjectOwnership::ObjectWriter => Ok(Some(ObjectOwnershipState::ObjectWriter)),
-                _ => Err(Failure::incomplete(OPERATION, "ownership that is known")),
-            },
-            Some(_) | None => Err(Failure::incomplete(OPERATION, "single rule")),
-        }
-    }
-
-    async fn get_bucket_acl(&self, at: &Place) -> Result<BucketAcl, Failure> {
-        const OPERATION: &str = "GetBucketAcl";
-        let request = self
-            .clients(&at.region)
-            .s3
-            .get_bucket_acl()
-            .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
-        let output = self.shared.caller.read(Service::S3, OPERATION, request.send()).await?;
-        Ok(BucketAcl {
-            owner: output.owner().and_then(|o| o.id()).map(str::to_owned),
-            grants: output
-                .grants()
-                .iter()
-                .map(|g| acl_grant(g.grantee(), g.permission().map(Permission::as_str)))
-                .collect(),
-        })
-    }
-
-    pub(super) async fn get_bucket_logging(&self, at: &Place) -> Result<Option<AccessLoggingState>, Failure> {
-        const OPERATION: &str = "GetBucketLogging";
-        let request = self
-            .clients(&at.region)
-            .s3
-            .get_bucket_logging()
-            .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
-        let output = self.shared.caller.read(Service::S3, OPERATION, request.send()).await?;
-        Ok(output.logging_enabled().map(|logging| AccessLoggingState {
-            target_bucket: logging.target_bucket().to_owned(),
-            target_prefix: logging.target_prefix().to_owned(),
-            key_format: logging.target_object_key_format().and_then(log_key_format),
-            target_grants: logging
-                .target_grants()
-                .iter()
-                .map(|g| acl_grant(g.grantee(), g.permission().map(BucketLogsPermission::as_str)))
-                .collect(),
-        }))
-    }
-}
-
-fn acl_grant(grantee: Option<&aws_sdk_s3::types::Grantee>, permission: Option<&str>) -> AclGrant {
-    let grantee = grantee.map_or(Grantee::Unknown, |g| {
-        match (g.r#type(), g.id(), g.uri(), g.email_address()) {
-            (Type::CanonicalUser, Some(id), _, _) => Grantee::CanonicalUser(id.to_owned()),
-            (Type::Group, _, Some(uri), _) => Grantee::Group(uri.to_owned()),
-            (Type::AmazonCustomerByEmail, _, _, Some(email)) => Grantee::Email(email.to_owned()),
-            _ => Grantee::Unknown,
-        }
-    });
-    AclGrant {
-        grantee,
-        permission: permission.unwrap_or_default().to_owned(),
-    }
-}
-
-fn log_key_format(format: &TargetObjectKeyFormat) -> Option<LogKeyFormat> {
-    if let Some(partitioned) = format.partitioned_prefix() {
-        let source = partitioned.partition_date_source().map(|s| s.as_str().to_owned());
-        return Some(LogKeyFormat::Partitioned(source));
-    }
-    format.simple_prefix().map(|_| LogKeyFormat::Simple)
 }
 
 async fn at_times<T, F: Future<Output = T>>(age: Option<Duration>, reading: impl FnOnce(Duration) -> F) -> Option<T> {

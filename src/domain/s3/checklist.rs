@@ -83,26 +83,26 @@ fn fresh_bucket_gets_everything_in_the_right_order() {
     assert_eq!(
         operations(&plan),
         [
-            "PutBucketVersioning",
-            "PutBucketOwnershipControls",
             "PutBucketPolicy",
             "PutBucketEncryption",
-            "PutBucketLogging",
-            "PutPublicAccessBlock"
+            "PutPublicAccessBlock",
+            "PutBucketVersioning",
+            "PutBucketOwnershipControls",
+            "PutBucketLogging"
         ],
         "the bucket policy before the block that may refuse it"
     );
     assert_eq!(
         brief(&plan),
         [
-            "S3.Versioning versioning.status Repair: Unversioned",
-            "S3.ObjectOwnership objectOwnership Repair: ObjectWriter (nothing configured)",
             "S3.TLSOnly bucketPolicy.AidpDenyInsecureTransport Repair: no statement denies them",
             "S3.MinimumTLSVersion bucketPolicy.AidpDenyOldTls Repair: no statement denies them",
             "S3.RoleWriteDeny bucketPolicy.AidpDenyRoleWrites Repair: no statement denies them",
             "S3.DefaultEncryption encryption.algorithm Repair: AES256 (nothing configured)",
-            "S3.AccessLogging accessLogging Repair: off",
             "S3.PublicAccessBlock publicAccessBlock Repair: absent",
+            "S3.Versioning versioning.status Repair: Unversioned",
+            "S3.ObjectOwnership objectOwnership Repair: ObjectWriter (nothing configured)",
+            "S3.AccessLogging accessLogging Repair: off",
         ]
     );
     assert_eq!(plan.state, TargetState::Drifted);
@@ -192,11 +192,11 @@ fn aroa_principal_stops_the_write_of_the_policy_only() {
     assert_eq!(
         operations(&plan_now),
         [
+            "PutBucketEncryption",
+            "PutPublicAccessBlock",
             "PutBucketVersioning",
             "PutBucketOwnershipControls",
-            "PutBucketEncryption",
-            "PutBucketLogging",
-            "PutPublicAccessBlock"
+            "PutBucketLogging"
         ]
     );
 
@@ -503,11 +503,11 @@ fn one_failed_reading_stops_the_write_of_its_control_only() {
         assert_eq!(
             operations(&plan_now),
             [
+                "PutBucketPolicy",
+                "PutPublicAccessBlock",
                 "PutBucketVersioning",
                 "PutBucketOwnershipControls",
-                "PutBucketPolicy",
-                "PutBucketLogging",
-                "PutPublicAccessBlock"
+                "PutBucketLogging"
             ]
         );
         let alone = plan(
@@ -540,10 +540,10 @@ fn report_only_controls_report_and_write_nothing() {
     assert_eq!(
         brief(&plan),
         [
-            "S3.Versioning versioning.status Note: Unversioned",
             "S3.TLSOnly bucketPolicy.AidpDenyInsecureTransport Note: no statement denies them",
             "S3.MinimumTLSVersion bucketPolicy.AidpDenyOldTls Note: no statement denies them",
             "S3.PublicAccessBlock publicAccessBlock Note: absent",
+            "S3.Versioning versioning.status Note: Unversioned",
         ]
     );
     assert_eq!((operations(&plan), plan.state), (vec![], TargetState::Compliant));

@@ -94,22 +94,23 @@ pub fn plan_bucket(
     if let (Some(part), Some(stuck)) = (&mut encryption_part, bucket_policy::key_rule_stuck(&policy_part)) {
         encryption::hold_back(part, stuck);
     }
-    // The policy before the encryption, so that it lets a new key in before the default is switched to it.
+    // The policy first: it must let a new key in before the default is switched to it, and the public access block may
+    // refuse later policies.
     let parts = [
+        Some(policy_part),
+        encryption_part,
+        public_access
+            .as_ref()
+            .map(|c| settings::public_access_block(name, region, c.gating, public_access_block.as_ref())),
         versioning
             .as_ref()
             .map(|c| settings::versioning(name, region, c.gating, seen_versioning.as_ref())),
         object_ownership
             .as_ref()
             .map(|c| settings::object_ownership(name, region, c.gating, seen_ownership.as_ref(), acl.as_ref())),
-        Some(policy_part),
-        encryption_part,
         access_logging
             .as_ref()
             .map(|c| settings::access_logging(name, region, c, seen_logging.as_ref())),
-        public_access
-            .as_ref()
-            .map(|c| settings::public_access_block(name, region, c.gating, public_access_block.as_ref())),
     ];
     let (mut findings, mut actions) = (Vec::new(), Vec::new());
     for Part {
