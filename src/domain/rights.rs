@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::names::AccountId;
 use super::policy::{BucketTarget, Controlled, RoleTarget, ValidatedPolicy};
-use crate::api::{DeletionPolicy, Gating, Mode};
+use crate::api::{DeletionPolicy, Gating, Mode, Uploads};
 
 /// Most characters of a customer managed policy, white space not counted (IAM and STS quotas).
 pub const MANAGED_POLICY_LIMIT: usize = 6144;
@@ -31,6 +31,11 @@ pub fn action_for(operation: &str) -> Option<&'static str> {
         "PutPublicAccessBlock" => "s3:PutBucketPublicAccessBlock",
         "GetBucketVersioning" => "s3:GetBucketVersioning",
         "PutBucketVersioning" => "s3:PutBucketVersioning",
+        "GetBucketOwnershipControls" => "s3:GetBucketOwnershipControls",
+        "PutBucketOwnershipControls" => "s3:PutBucketOwnershipControls",
+        "GetBucketAcl" => "s3:GetBucketAcl",
+        "GetBucketLogging" => "s3:GetBucketLogging",
+        "PutBucketLogging" => "s3:PutBucketLogging",
         "GetRole" => "iam:GetRole",
         "ListRolePolicies" => "iam:ListRolePolicies",
         "GetRolePolicy" => "iam:GetRolePolicy",
@@ -123,7 +128,9 @@ impl Grants {
             encryption,
             transport,
             public_access,
+            object_ownership,
             versioning,
+            access_logging,
         } = bucket;
         let arn = policy.partition.bucket_arn(name);
         let writes = |gating: Option<Gating>| policy.mode == Mode::Enforce && gating == Some(Gating::Gating);
@@ -145,6 +152,16 @@ impl Grants {
                 "PutBucketVersioning",
                 versioning.as_ref().map(gating),
             ),
+            (
+                "GetBucketOwnershipControls",
+                "PutBucketOwnershipControls",
+                object_ownership.as_ref().map(gating),
+            ),
+            (
+                "GetBucketLogging",
+                "PutBucketLogging",
+                access_logging.as_ref().map(|c| c.gating),
+            ),
         ] {
             if gating.is_some() {
                 self.allow(&arn, None, &[read]);
@@ -153,11 +170,18 @@ impl Grants {
                 self.allow(&arn, None, &[write]);
             }
         }
+        if object_ownership.is_some() {
+            self.allow(&arn, None, &["GetBucketAcl"]);
+        }
         let transport = transport.as_ref().map(|c| c.gating);
-        if transport.is_some() || !policy.roles.is_empty() {
+        let uploads = encryption
+            .as_ref()
+            .filter(|c| c.want.uploads != Uploads::Allow)
+            .map(|c| c.gating);
+        if transport.is_some() || encryption.is_some() || public_access.is_some() || !policy.roles.is_empty() {
             self.allow(&arn, None, &["GetBucketPolicy"]);
         }
-        if writes(transport) || (policy.mode == Mode::Enforce && !policy.roles.is_empty()) {
+        if writes(transport) || writes(uploads) || (policy.mode == Mode::Enforce && !policy.roles.is_empty()) {
             self.allow(&arn, None, &["PutBucketPolicy"]);
             if policy.deletion_policy == DeletionPolicy::Revert {
                 self.allow(&arn, None, &["DeleteBucketPolicy"]);

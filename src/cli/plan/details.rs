@@ -43,6 +43,18 @@ pub(super) fn parameters(action: &Action) -> Value {
             seen: _,
         }
         | Action::EnableBucketVersioning { bucket: _, region } => json!({"region": region.as_str()}),
+        Action::EnforceBucketOwner { bucket: _, region } => {
+            json!({"region": region.as_str(), "ObjectOwnership": "BucketOwnerEnforced"})
+        }
+        Action::PutBucketLogging {
+            bucket: _,
+            region,
+            logging,
+        } => json!({
+            "region": region.as_str(),
+            "TargetBucket": logging.target_bucket,
+            "TargetPrefix": logging.target_prefix,
+        }),
         Action::PutPublicAccessBlock {
             bucket: _,
             region,

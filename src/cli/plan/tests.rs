@@ -57,7 +57,7 @@ fn an_error_names_file_document_and_field() {
         ),
         (
             with_spec(&FULL_SPEC.replace("publicAccess: {}", "publicAcess: {}")),
-            "policy.yaml, document 1 (fraud-model): spec.bucketControls.publicAcess: unknown field; known are encryption, publicAccess, transport, versioning",
+            "policy.yaml, document 1 (fraud-model): spec.bucketControls.publicAcess: unknown field; known are accessLogging, encryption, objectOwnership, publicAccess, transport, versioning",
         ),
         (
             with_spec(&FULL_SPEC.replace("name: trainer", "nam: trainer")),

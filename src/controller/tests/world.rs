@@ -27,8 +27,8 @@ use crate::domain::finding::Target;
 use crate::domain::fixture;
 use crate::domain::names::{AccountId, BucketName, Partition, Region};
 use crate::domain::observed::{
-    BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState, ErrorClass, PublicAccessBlock,
-    VersioningState,
+    BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState, ErrorClass, ObjectOwnershipState,
+    PublicAccessBlock, VersioningState,
 };
 use crate::domain::policy::ValidatedPolicy;
 use crate::domain::report::{ActionResult, holds};
@@ -148,6 +148,9 @@ fn bucket(versioning: bool) -> BucketObservation {
             block_public_policy: true,
             restrict_public_buckets: true,
         }))),
+        object_ownership: Some(Ok(Some(ObjectOwnershipState::BucketOwnerEnforced))),
+        acl: None,
+        access_logging: Some(Ok(None)),
         versioning: Some(Ok(if versioning {
             VersioningState::Enabled
         } else {

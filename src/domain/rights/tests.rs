@@ -18,7 +18,7 @@ fn audit_needs_reads_only() {
             {"Effect": "Allow", "Action": ["iam:GetPolicy", "iam:GetPolicyVersion"], "Resource": ["arn:aws:iam::*:policy/*"]},
             {"Effect": "Allow", "Action": ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"], "Resource": [ROLE]},
             {"Effect": "Allow", "Action": [
-                "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
+                "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
                 "s3:GetEncryptionConfiguration", "s3:ListBucket",
             ], "Resource": [BUCKET]},
         ]})
@@ -38,8 +38,8 @@ fn enforce_writes_the_enforced_controls_and_makes_roles_only_under_the_boundary(
                 "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
             ], "Resource": [ROLE]},
             {"Effect": "Allow", "Action": [
-                "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
-                "s3:GetEncryptionConfiguration", "s3:ListBucket", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
+                "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
+                "s3:GetEncryptionConfiguration", "s3:ListBucket", "s3:PutBucketLogging", "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
                 "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration",
             ], "Resource": [BUCKET]},
         ]})
@@ -57,7 +57,7 @@ buckets: [{name: fraud-training-data}]
     assert_eq!(
         rights(&[spec]),
         json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": [
-            "s3:GetBucketPolicy", "s3:GetBucketVersioning", "s3:ListBucket", "s3:PutBucketVersioning",
+            "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketVersioning", "s3:ListBucket", "s3:PutBucketVersioning",
         ], "Resource": [BUCKET]}]})
     );
 }

@@ -564,6 +564,9 @@ fn what_bucket_policies_grant_the_role_is_closed_by_its_own_deny() {
             encryption: None,
             policy: Some(Ok(Some(open.to_string()))),
             public_access_block: None,
+            object_ownership: None,
+            acl: None,
+            access_logging: None,
             versioning: None,
         };
         observed.buckets.insert(bucket.name.clone(), observation);
