@@ -48,6 +48,8 @@ pub struct Budgets {
     pub iam: Budget,
     /// STS.
     pub sts: Budget,
+    /// KMS: its reads share 100 requests a second or fewer with everybody else in the account and region.
+    pub kms: Budget,
 }
 
 impl Default for Budgets {
@@ -56,6 +58,7 @@ impl Default for Budgets {
             s3: Budget::new(50, 50, 16),
             iam: Budget::new(5, 10, 4),
             sts: Budget::new(5, 5, 2),
+            kms: Budget::new(10, 20, 4),
         }
     }
 }
@@ -103,15 +106,17 @@ pub(super) struct Lanes {
     s3: Lane,
     iam: Lane,
     sts: Lane,
+    kms: Lane,
 }
 
 impl Lanes {
     pub fn new(budgets: &Budgets) -> Self {
-        let Budgets { s3, iam, sts } = *budgets;
+        let Budgets { s3, iam, sts, kms } = *budgets;
         Self {
             s3: Lane::new(s3),
             iam: Lane::new(iam),
             sts: Lane::new(sts),
+            kms: Lane::new(kms),
         }
     }
 
@@ -120,6 +125,7 @@ impl Lanes {
             Service::S3 => &self.s3,
             Service::Iam => &self.iam,
             Service::Sts => &self.sts,
+            Service::Kms => &self.kms,
         }
     }
 }

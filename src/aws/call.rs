@@ -33,6 +33,8 @@ pub enum Service {
     Iam,
     /// STS.
     Sts,
+    /// KMS.
+    Kms,
 }
 
 impl Service {
@@ -42,6 +44,7 @@ impl Service {
             Self::S3 => "s3",
             Self::Iam => "iam",
             Self::Sts => "sts",
+            Self::Kms => "kms",
         }
     }
 }

@@ -15,11 +15,13 @@ mod call;
 mod classify;
 mod http;
 mod iam;
+mod kms;
 mod observe;
 mod s3;
 mod session;
 mod shelf;
 mod sts;
+mod time;
 mod write;
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
 //! Everything AWS has to say about one policy: account first, then buckets and roles, several at once, each on its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
 use super::classify::Failure;
-use super::iam::PolicyVersions;
+use super::iam::{Bulk, PolicyVersions};
 use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place};
 use super::session::AccountSession;
 use super::shelf::Shelf;
 use crate::api::Gating;
 use crate::domain::names::{AccountId, BucketName, Region, RoleName};
 use crate::domain::observed::{
-    AccessLoggingState, BucketAcl, BucketObservation, CallerIdentity, EncryptionState, ObjectOwnershipState,
-    PublicAccessBlock, Read, RoleObservation, VersioningState,
+    AccessLoggingState, AccountObservation, AccountRoles, BucketAcl, BucketObservation, CallerIdentity,
+    ClusterObservation, EncryptionState, ExpiryRule, KeyObservation, KeyQuery, ObjectLock, ObjectOwnershipState,
+    Observed, PublicAccessBlock, Read, ReplicationDestination, RoleObservation, VersioningState,
 };
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 
@@ -27,6 +29,11 @@ const BUCKET_CAPACITY: usize = 10_000;
 /// Most roles, or managed policies, of an account whose readings are kept.
 const ROLE_CAPACITY: usize = 2_000;
 
+/// Most keys of an account whose readings are kept.
+const KEY_CAPACITY: usize = 1_000;
+/// Keys of one policy read at once.
+const CONCURRENT_KEYS: usize = 4;
+
 /// What was read lately in one account.
 pub(super) struct Readings {
     pub caller: Shelf<(), CallerIdentity, Failure>,
@@ -38,7 +45,12 @@ pub(super) struct Readings {
     pub acl: Shelf<Place, BucketAcl, Failure>,
     pub versioning: Shelf<Place, VersioningState, Failure>,
     pub access_logging: Shelf<Place, Option<AccessLoggingState>, Failure>,
+    pub object_lock: Shelf<Place, Option<ObjectLock>, Failure>,
+    pub expiry_rules: Shelf<Place, Vec<ExpiryRule>, Failure>,
+    pub replication: Shelf<Place, BTreeSet<ReplicationDestination>, Failure>,
+    pub keys: Shelf<KeyQuery, KeyObservation, Failure>,
     pub roles: Shelf<RoleName, Option<RoleObservation>, Failure>,
+    pub account_roles: Shelf<(), Bulk, Failure>,
     pub managed_policies: Shelf<String, String, Failure>,
     pub policy_versions: PolicyVersions,
 }
@@ -55,7 +67,12 @@ impl Readings {
             acl: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             versioning: Shelf::new(BUCKET_CAPACITY),
             access_logging: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
+            object_lock: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
+            expiry_rules: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
+            replication: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
+            keys: Shelf::new(KEY_CAPACITY),
             roles: Shelf::new(ROLE_CAPACITY),
+            account_roles: Shelf::new(1),
             managed_policies: Shelf::new(ROLE_CAPACITY),
             policy_versions: PolicyVersions::new(),
         }
@@ -74,6 +91,10 @@ pub struct AwsObservation {
     /// Documents of the managed policies that are attached to those roles, that the policy wants attached, and of their
     /// boundaries.
     pub managed_policies: BTreeMap<String, Read<String>>,
+    /// Keys of the buckets, and those that the policy wants for them.
+    pub keys: BTreeMap<KeyQuery, Read<KeyObservation>>,
+    /// The account as a whole.
+    pub account: AccountObservation,
 }
 
 impl AwsObservation {
@@ -84,6 +105,29 @@ impl AwsObservation {
             buckets: BTreeMap::new(),
             roles: BTreeMap::new(),
             managed_policies: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            account: AccountObservation::default(),
+        }
+    }
+
+    /// The whole observation, with what Kubernetes says.
+    pub fn with_cluster(self, cluster: Read<ClusterObservation>) -> Observed {
+        let Self {
+            caller,
+            buckets,
+            roles,
+            managed_policies,
+            keys,
+            account,
+        } = self;
+        Observed {
+            caller,
+            buckets,
+            roles,
+            managed_policies,
+            keys,
+            account,
+            cluster,
         }
     }
 }
@@ -100,14 +144,39 @@ impl AccountSession {
         } else {
             Ok(None)
         };
-        let (buckets, roles) = futures::join!(self.buckets(policy, max_age), self.roles(policy, max_age));
-        let managed_policies = self.managed_policies(policy, &roles, max_age).await;
+        let (buckets, (roles, account_roles)) =
+            futures::join!(self.buckets(policy, max_age), self.roles(policy, max_age));
+        let (managed_policies, keys) = futures::join!(
+            self.managed_policies(policy, &roles, account_roles.as_ref(), max_age),
+            self.keys(policy, &buckets, max_age),
+        );
         AwsObservation {
             caller,
             buckets,
             roles,
             managed_policies,
+            keys,
+            account: AccountObservation {
+                roles: account_roles,
+                ..AccountObservation::default()
+            },
         }
+    }
+
+    async fn keys(
+        &self,
+        policy: &ValidatedPolicy,
+        buckets: &BTreeMap<BucketName, BucketObservation>,
+        max_age: Duration,
+    ) -> BTreeMap<KeyQuery, Read<KeyObservation>> {
+        stream::iter(key_queries(policy, buckets))
+            .map(|query| async move {
+                let seen = self.observe_key(&query, max_age).await;
+                (query, seen)
+            })
+            .buffer_unordered(CONCURRENT_KEYS)
+            .collect()
+            .await
     }
 
     async fn buckets(&self, policy: &ValidatedPolicy, max_age: Duration) -> BTreeMap<BucketName, BucketObservation> {
@@ -125,11 +194,8 @@ impl AccountSession {
             .await
     }
 
-    async fn roles(
-        &self,
-        policy: &ValidatedPolicy,
-        max_age: Duration,
-    ) -> BTreeMap<RoleName, Read<Option<RoleObservation>>> {
+    /// The policy's roles, and every role of the account: whether a role can only read depends on whom it can become.
+    async fn roles(&self, policy: &ValidatedPolicy, max_age: Duration) -> (Roles, Option<Read<Arc<AccountRoles>>>) {
         let of_policy = policy.roles.iter().map(|role| role.name.clone());
         let claimed = policy
             .inventory
@@ -137,20 +203,27 @@ impl AccountSession {
             .iter()
             .filter_map(|role| RoleName::new(&role.name).ok());
         let names: BTreeSet<RoleName> = of_policy.chain(claimed).collect();
-        stream::iter(names)
+        if names.is_empty() {
+            return (Roles::new(), None);
+        }
+        // Once for all; each role then comes out of it, or is read on its own where that cannot be.
+        let all = self.account_roles(max_age).await;
+        let roles = stream::iter(names)
             .map(|name| async move {
-                let seen = self.observe_role(&name, max_age).await;
+                let seen = self.role_from_bulk(&name, max_age).await;
                 (name, seen)
             })
             .buffer_unordered(CONCURRENT_ROLES)
             .collect()
-            .await
+            .await;
+        (roles, Some(all))
     }
 
     async fn managed_policies(
         &self,
         policy: &ValidatedPolicy,
-        roles: &BTreeMap<RoleName, Read<Option<RoleObservation>>>,
+        roles: &Roles,
+        account_roles: Option<&Read<Arc<AccountRoles>>>,
         max_age: Duration,
     ) -> BTreeMap<String, Read<String>> {
         let wanted = policy.roles.iter().flat_map(|role| role.managed_policy_arns.iter());
@@ -163,9 +236,14 @@ impl AccountSession {
             role.attached_policy_arns.iter().chain(boundary)
         });
         let arns: BTreeSet<String> = wanted.chain(boundary).chain(attached).cloned().collect();
+        let known = account_roles.and_then(|all| all.as_ref().ok());
+        let known = known.map(|all| &all.managed_policies);
         stream::iter(arns)
             .map(|arn| async move {
-                let seen = self.managed_policy(&arn, max_age).await;
+                let seen = match known.and_then(|known| known.get(&arn)) {
+                    Some(document) => Ok(document.clone()),
+                    None => self.managed_policy(&arn, max_age).await,
+                };
                 (arn, seen)
             })
             .buffer_unordered(CONCURRENT_ROLES)
@@ -174,6 +252,9 @@ impl AccountSession {
     }
 }
 
+/// Readings of roles by name.
+type Roles = BTreeMap<RoleName, Read<Option<RoleObservation>>>;
+
 /// Region of each bucket as far as the inventory knows it.
 fn inventory_regions(policy: &ValidatedPolicy) -> BTreeMap<BucketName, Region> {
     let known = policy.inventory.buckets.iter().filter_map(|bucket| {
@@ -181,6 +262,30 @@ fn inventory_regions(policy: &ValidatedPolicy) -> BTreeMap<BucketName, Region> {
         Some((BucketName::new(&bucket.name).ok()?, region))
     });
     known.collect()
+}
+
+/// The keys that the policy's buckets are encrypted with, and those that they shall be encrypted with.
+fn key_queries(policy: &ValidatedPolicy, buckets: &BTreeMap<BucketName, BucketObservation>) -> BTreeSet<KeyQuery> {
+    let mut queries = BTreeSet::new();
+    for target in &policy.buckets {
+        let Some((seen, region)) = buckets
+            .get(&target.name)
+            .and_then(|b| Some((b, b.region.as_ref().ok()?)))
+        else {
+            continue;
+        };
+        let found = match &seen.encryption {
+            Some(Ok(EncryptionState::Rules(rules))) => rules.as_slice(),
+            Some(Ok(EncryptionState::Implicit) | Err(_)) | None => &[],
+        };
+        let found = found.iter().filter_map(|rule| rule.kms_key_id.as_deref());
+        let wanted = target.encryption.as_ref().and_then(|c| c.want.key_for(region));
+        queries.extend(found.chain(wanted).map(|key_id| KeyQuery {
+            region: region.clone(),
+            key_id: key_id.to_owned(),
+        }));
+    }
+    queries
 }
 
 /// What must be read of each bucket. Of one that has left the policy only the bucket policy is ours to look after.
@@ -227,6 +332,8 @@ fn reads_of(target: &BucketTarget, has_roles: bool, read_by_a_role: bool) -> Buc
         object_ownership: cadence(object_ownership.as_ref().map(|c| c.gating)),
         versioning: versioning.is_some(),
         access_logging: cadence(access_logging.as_ref().map(|c| c.gating)),
+        // Nothing judges them yet.
+        details: Cadence::Never,
     }
 }
 

@@ -20,6 +20,7 @@ use super::budget::Budgets;
 use super::call::Caller;
 use super::http::{self, CaBundleError};
 use super::observe::Readings;
+use super::shelf::RETENTION;
 use crate::domain::names::{AccountId, Region, RoleName};
 use crate::domain::observed::{CallError, ErrorClass};
 use crate::metrics::AwsMetrics;
@@ -250,6 +251,7 @@ pub(super) struct Shared {
     pub readings: Readings,
     clients: Mutex<HashMap<Region, Clients>>,
     created_roles: Mutex<HashMap<RoleName, Instant>>,
+    written_roles: Mutex<HashMap<RoleName, Instant>>,
 }
 
 /// Clients of one region. `…_once` never repeat a request: for writes.
@@ -260,6 +262,7 @@ pub(super) struct Clients {
     pub iam: aws_sdk_iam::Client,
     pub iam_once: aws_sdk_iam::Client,
     pub sts: aws_sdk_sts::Client,
+    pub kms: aws_sdk_kms::Client,
 }
 
 impl Clients {
@@ -275,6 +278,7 @@ impl Clients {
             iam: aws_sdk_iam::Client::new(config),
             iam_once: aws_sdk_iam::Client::new(&once),
             sts: aws_sdk_sts::Client::new(config),
+            kms: aws_sdk_kms::Client::new(config),
         }
     }
 }
@@ -288,6 +292,7 @@ impl Shared {
             readings: Readings::new(),
             clients: Mutex::new(HashMap::new()),
             created_roles: Mutex::new(HashMap::new()),
+            written_roles: Mutex::new(HashMap::new()),
         }
     }
 
@@ -311,6 +316,20 @@ impl Shared {
         let mut created = self.created_roles.lock().unwrap_or_else(PoisonError::into_inner);
         created.retain(|_, at| at.elapsed() < SETTLING);
         created.insert(role.clone(), Instant::now());
+    }
+
+    /// Remembers that this role was, or may have been, written: nothing read of it before now counts any more.
+    pub fn role_written(&self, role: &RoleName) {
+        self.readings.roles.invalidate(role);
+        let mut written = self.written_roles.lock().unwrap_or_else(PoisonError::into_inner);
+        written.retain(|_, at| at.elapsed() < 2 * RETENTION);
+        written.insert(role.clone(), Instant::now());
+    }
+
+    /// Whether we have written this role since `then`, which must lie within the retention of readings.
+    pub fn written_since(&self, role: &RoleName, then: Instant) -> bool {
+        let written = self.written_roles.lock().unwrap_or_else(PoisonError::into_inner);
+        written.get(role).is_some_and(|at| *at >= then)
     }
 
     /// Whether we created this role within the last minute.

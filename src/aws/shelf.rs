@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Readings older than this are dropped, whether anybody asks or not, unless the shelf is for rarer ones.
-const RETENTION: Duration = Duration::from_mins(10);
+pub(super) const RETENTION: Duration = Duration::from_mins(10);
 /// How often the shelf is searched for those.
 const CLEANING_INTERVAL: Duration = Duration::from_mins(1);
 /// A failed reading serves those who wait for it, and hardly anybody else.

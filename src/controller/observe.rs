@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::account::Account;
-use crate::aws::AwsObservation;
 use crate::cluster::Cluster;
 use crate::domain::observed::Observed;
 use crate::domain::policy::ValidatedPolicy;
@@ -16,17 +15,5 @@ pub(super) async fn observe(
     max_age: Duration,
 ) -> Observed {
     let (aws, cluster) = futures::join!(account.observe(policy, max_age), cluster.observe(policy));
-    let AwsObservation {
-        caller,
-        buckets,
-        roles,
-        managed_policies,
-    } = aws;
-    Observed {
-        caller,
-        buckets,
-        roles,
-        managed_policies,
-        cluster,
-    }
+    aws.with_cluster(cluster)
 }

@@ -1,11 +1,20 @@
 //! What was seen, as plain values. Filled by `aws` and `cluster`, judged by `plan`. Each reading is a `Result` of its own:
 //! one failure hides nothing, and unreadable is never the same as absent.
 
+mod account;
+mod details;
+mod key;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::names::{AccountId, BucketName, Partition, Region, RoleName};
+
+pub use account::{AccessPoint, AccountObservation, AccountRoles, PodIdentityAssociation};
+pub use details::{BucketDetails, ExpiryRule, ObjectLock, ReplicationDestination, Retention};
+pub use key::{KeyGrant, KeyManager, KeyObservation, KeyQuery, KeyRotation, KeyState};
 
 /// Class of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,6 +74,10 @@ pub struct Observed {
     pub roles: BTreeMap<RoleName, Read<Option<RoleObservation>>>,
     /// Documents of the managed policies attached to those roles, by ARN: default version, decoded.
     pub managed_policies: BTreeMap<String, Read<String>>,
+    /// KMS keys, as the buckets' encryption and the policy name them.
+    pub keys: BTreeMap<KeyQuery, Read<KeyObservation>>,
+    /// The account as a whole.
+    pub account: AccountObservation,
     /// What Kubernetes says.
     pub cluster: Read<ClusterObservation>,
 }
@@ -88,6 +101,8 @@ pub struct BucketObservation {
     pub versioning: Option<Read<VersioningState>>,
     /// Server access logging; `Ok(None)` = off.
     pub access_logging: Option<Read<Option<AccessLoggingState>>>,
+    /// What is only reported.
+    pub details: BucketDetails,
 }
 
 /// `GetBucketEncryption`.
@@ -222,6 +237,10 @@ pub struct RoleObservation {
     pub inline_policies: BTreeMap<String, String>,
     /// ARNs of attached managed policies.
     pub attached_policy_arns: BTreeSet<String>,
+    /// When it was created.
+    pub created_time: Option<Timestamp>,
+    /// When its credentials were last used, within the 400 days that AWS looks back; None = not seen to be used.
+    pub last_used_time: Option<Timestamp>,
 }
 
 /// What Kubernetes says.

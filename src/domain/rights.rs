@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::names::AccountId;
-use super::policy::{BucketTarget, Controlled, RoleTarget, ValidatedPolicy};
+use super::policy::{BucketTarget, Controlled, RoleTarget, ValidatedPolicy, WantEncryption};
 use crate::api::{DeletionPolicy, Gating, Mode, Uploads};
 
 /// Most characters of a customer managed policy, white space not counted (IAM and STS quotas).
@@ -36,6 +36,12 @@ pub fn action_for(operation: &str) -> Option<&'static str> {
         "GetBucketAcl" => "s3:GetBucketAcl",
         "GetBucketLogging" => "s3:GetBucketLogging",
         "PutBucketLogging" => "s3:PutBucketLogging",
+        "DescribeKey" => "kms:DescribeKey",
+        "GetKeyRotationStatus" => "kms:GetKeyRotationStatus",
+        "GetKeyPolicy" => "kms:GetKeyPolicy",
+        "ListGrants" => "kms:ListGrants",
+        "GetAccountAuthorizationDetails" => "iam:GetAccountAuthorizationDetails",
+        "ListRoles" => "iam:ListRoles",
         "GetRole" => "iam:GetRole",
         "ListRolePolicies" => "iam:ListRolePolicies",
         "GetRolePolicy" => "iam:GetRolePolicy",
@@ -178,6 +184,10 @@ impl Grants {
             .as_ref()
             .filter(|c| c.want.uploads != Uploads::Allow)
             .map(|c| c.gating);
+        if encryption.is_some() || !policy.roles.is_empty() {
+            self.allow(&arn, None, &["GetBucketEncryption"]);
+            self.keys(policy, encryption.as_ref());
+        }
         if transport.is_some() || encryption.is_some() || public_access.is_some() || !policy.roles.is_empty() {
             self.allow(&arn, None, &["GetBucketPolicy"]);
         }
@@ -186,6 +196,20 @@ impl Grants {
             if policy.deletion_policy == DeletionPolicy::Revert {
                 self.allow(&arn, None, &["DeleteBucketPolicy"]);
             }
+        }
+    }
+
+    /// Keys are read only: those of the account, whichever the bucket has now, and those that the policy names.
+    fn keys(&mut self, policy: &ValidatedPolicy, encryption: Option<&Controlled<WantEncryption>>) {
+        let reads = ["DescribeKey", "GetKeyRotationStatus", "GetKeyPolicy", "ListGrants"];
+        let own = format!("arn:{}:kms:*:{}:key/*", policy.partition, policy.account);
+        self.allow(&own, None, &reads);
+        let own_key = format!(":{}:key/", policy.account);
+        let named = encryption
+            .iter()
+            .flat_map(|c| c.want.kms_keys.values().chain(&c.want.kms_key_arn));
+        for arn in named.filter(|arn| !arn.contains(&own_key)) {
+            self.allow(arn, None, &reads);
         }
     }
 
@@ -202,6 +226,8 @@ impl Grants {
                 "ListAttachedRolePolicies",
             ],
         );
+        // Whom the role can become depends on every other role. Neither call can be narrowed to a resource.
+        self.allow("*", None, &["GetAccountAuthorizationDetails", "ListRoles"]);
         // Whatever hangs on the role must be read, whoever made it.
         let any_policy = format!("arn:{}:iam::*:policy/*", policy.partition);
         self.allow(&any_policy, None, &["GetPolicy", "GetPolicyVersion"]);

@@ -1,10 +1,12 @@
 //! Reads of buckets. Every call says whose bucket it expects (`ExpectedBucketOwner`): bucket names are global, and a bucket
 //! that was deleted can come back as a stranger's.
 
+mod details;
 mod ownership;
 mod settings;
 mod versioning;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -13,8 +15,8 @@ use super::classify::Failure;
 use super::session::AccountSession;
 use crate::domain::names::{AccountId, BucketName, Region};
 use crate::domain::observed::{
-    AccessLoggingState, BucketAcl, BucketObservation, EncryptionState, ErrorClass, ObjectOwnershipState,
-    PublicAccessBlock, Read, VersioningState,
+    AccessLoggingState, BucketAcl, BucketDetails, BucketObservation, EncryptionState, ErrorClass, ExpiryRule,
+    ObjectLock, ObjectOwnershipState, PublicAccessBlock, Read, ReplicationDestination, VersioningState,
 };
 
 /// How long a region that S3 named is taken for granted; a wrong one is found out by the redirect anyway.
@@ -62,6 +64,8 @@ pub struct BucketReads {
     pub versioning: bool,
     /// `GetBucketLogging`.
     pub access_logging: Cadence,
+    /// What is only ever reported: Object Lock, lifecycle, replication.
+    pub details: Cadence,
 }
 
 /// A bucket as it is asked for: in one region, as one owner's.
@@ -81,6 +85,9 @@ struct Settings {
     acl: Option<Result<BucketAcl, Failure>>,
     versioning: Option<Result<VersioningState, Failure>>,
     access_logging: Option<Result<Option<AccessLoggingState>, Failure>>,
+    object_lock: Option<Result<Option<ObjectLock>, Failure>>,
+    expiry_rules: Option<Result<Vec<ExpiryRule>, Failure>>,
+    replication: Option<Result<BTreeSet<ReplicationDestination>, Failure>>,
 }
 
 impl Settings {
@@ -93,6 +100,9 @@ impl Settings {
             acl,
             versioning,
             access_logging,
+            object_lock,
+            expiry_rules,
+            replication,
         } = self;
         [
             encryption.as_ref().and_then(|r| r.as_ref().err()),
@@ -102,6 +112,9 @@ impl Settings {
             acl.as_ref().and_then(|r| r.as_ref().err()),
             versioning.as_ref().and_then(|r| r.as_ref().err()),
             access_logging.as_ref().and_then(|r| r.as_ref().err()),
+            object_lock.as_ref().and_then(|r| r.as_ref().err()),
+            expiry_rules.as_ref().and_then(|r| r.as_ref().err()),
+            replication.as_ref().and_then(|r| r.as_ref().err()),
         ]
         .into_iter()
         .flatten()
@@ -176,6 +189,19 @@ impl AccountSession {
         let acls_are_on = matches!(&object_ownership, Some(Ok(state)) if acls_are_on(state));
         let age = reads.object_ownership.age(max_age).filter(|_| acls_are_on);
         let acl = at_times(age, |age| kept.acl.get(&at, age, || self.get_bucket_acl(&at))).await;
+        let age = reads.details.age(max_age);
+        let (object_lock, expiry_rules, replication) = futures::join!(
+            at_times(age, |age| kept
+                .object_lock
+                .get(&at, age, || self.get_object_lock_configuration(&at))),
+            at_times(age, |age| {
+                kept.expiry_rules
+                    .get(&at, age, || self.get_bucket_lifecycle_configuration(&at))
+            }),
+            at_times(age, |age| kept
+                .replication
+                .get(&at, age, || self.get_bucket_replication(&at))),
+        );
         Settings {
             encryption,
             policy,
@@ -184,6 +210,9 @@ impl AccountSession {
             acl,
             versioning,
             access_logging,
+            object_lock,
+            expiry_rules,
+            replication,
         }
     }
 
@@ -252,6 +281,9 @@ fn observation(region: Region, settings: Settings) -> BucketObservation {
         acl,
         versioning,
         access_logging,
+        object_lock,
+        expiry_rules,
+        replication,
     } = settings;
     BucketObservation {
         region: gone.map_or(Ok(region), |failure| Err(failure.error)),
@@ -262,6 +294,11 @@ fn observation(region: Region, settings: Settings) -> BucketObservation {
         acl: acl.map(public),
         versioning: versioning.map(public),
         access_logging: access_logging.map(public),
+        details: BucketDetails {
+            object_lock: object_lock.map(public),
+            expiry_rules: expiry_rules.map(public),
+            replication: replication.map(public),
+        },
     }
 }
 
@@ -279,6 +316,7 @@ fn unreachable_bucket(reads: BucketReads, failure: Failure) -> BucketObservation
         object_ownership,
         versioning,
         access_logging,
+        details,
     } = reads;
     BucketObservation {
         encryption: encryption.then(|| Err(error.clone())),
@@ -288,6 +326,11 @@ fn unreachable_bucket(reads: BucketReads, failure: Failure) -> BucketObservation
         acl: None,
         versioning: versioning.then(|| Err(error.clone())),
         access_logging: (access_logging != Cadence::Never).then(|| Err(error.clone())),
+        details: BucketDetails {
+            object_lock: (details != Cadence::Never).then(|| Err(error.clone())),
+            expiry_rules: (details != Cadence::Never).then(|| Err(error.clone())),
+            replication: (details != Cadence::Never).then(|| Err(error.clone())),
+        },
         region: Err(error),
     }
 }

@@ -3,11 +3,12 @@
 use super::*;
 use crate::aws::s3::{BucketReads, Cadence, OCCASIONAL_AGE};
 use crate::domain::observed::{
-    AccessLoggingState, AclGrant, BucketAcl, BucketObservation, EncryptionRule, EncryptionState, ErrorClass, Grantee,
-    LogKeyFormat, ObjectOwnershipState, PublicAccessBlock, VersioningState,
+    AccessLoggingState, AclGrant, BucketAcl, BucketDetails, BucketObservation, EncryptionRule, EncryptionState,
+    ErrorClass, Grantee, LogKeyFormat, ObjectOwnershipState, PublicAccessBlock, VersioningState,
 };
 
 const ALL: BucketReads = BucketReads {
+    details: Cadence::Never,
     encryption: true,
     policy: true,
     public_access_block: true,
@@ -45,6 +46,7 @@ fn full(request: &Request) -> Answer {
 
 fn full_in(region: &str) -> BucketObservation {
     BucketObservation {
+        details: BucketDetails::default(),
         region: Ok(Region::new(region).unwrap()),
         encryption: Some(Ok(EncryptionState::Rules(vec![EncryptionRule {
             algorithm: Some("aws:kms".to_owned()),
@@ -147,6 +149,7 @@ async fn what_is_not_configured_is_read_as_absent() {
         .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
         .await;
     let expected = BucketObservation {
+        details: BucketDetails::default(),
         region: Ok(home()),
         encryption: Some(Ok(EncryptionState::Implicit)),
         policy: Some(Ok(None)),

@@ -1,7 +1,10 @@
 //! Tests of the adapter on the wire: real SDK clients, scripted answers, every request recorded.
 
 mod buckets;
+mod bulk;
+mod details;
 mod errors;
+mod keys;
 mod observe;
 mod roles;
 mod sessions;
@@ -92,6 +95,9 @@ fn operation(request: &http::Request<SdkBody>, body: &str) -> String {
     if let Some(action) = body.strip_prefix("Action=") {
         return action.split('&').next().unwrap().to_owned();
     }
+    if let Some(target) = request.headers().get("x-amz-target") {
+        return target.to_str().unwrap().split('.').nth(1).unwrap().to_owned();
+    }
     let setting = request
         .uri()
         .query()
@@ -105,6 +111,9 @@ fn operation(request: &http::Request<SdkBody>, body: &str) -> String {
         "policy" => "BucketPolicy",
         "publicAccessBlock" => "PublicAccessBlock",
         "versioning" => "BucketVersioning",
+        "object-lock" => "ObjectLockConfiguration",
+        "lifecycle" => "BucketLifecycleConfiguration",
+        "replication" => "BucketReplication",
         "ownershipControls" => "BucketOwnershipControls",
         "acl" => "BucketAcl",
         "logging" => "BucketLogging",

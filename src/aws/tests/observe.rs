@@ -19,7 +19,15 @@ fn empty_account(request: &Request, account: &str) -> Answer {
         "GetBucketOwnershipControls" => ownership_answer("BucketOwnerEnforced"),
         "GetBucketVersioning" => versioning_answer(""),
         "GetBucketLogging" => logging_answer(""),
-        "GetRole" | "GetPolicy" => iam_error(404, "NoSuchEntity", "cannot be found"),
+        "DescribeKey" => Answer {
+            status: 400,
+            ..ok(r#"{"__type":"NotFoundException"}"#)
+        },
+        "GetAccountAuthorizationDetails" => {
+            iam_result("GetAccountAuthorizationDetails", "<IsTruncated>false</IsTruncated>")
+        }
+        "ListRoles" => iam_result("ListRoles", "<Roles/><IsTruncated>false</IsTruncated>"),
+        "GetPolicy" => iam_error(404, "NoSuchEntity", "cannot be found"),
         other => panic!("{other}"),
     }
 }
@@ -71,8 +79,16 @@ async fn everything_named_or_claimed_is_read_and_nothing_else() {
         seen.managed_policies[boundary].clone().unwrap_err().class,
         ErrorClass::NotFound
     );
-    // The caller, six settings, one bucket policy, two roles, one managed policy: regions are in the inventory.
-    assert_eq!(aws.requests().len(), 11);
+    let keys: Vec<_> = seen
+        .keys
+        .iter()
+        .map(|(query, key)| (query.region.as_str(), query.key_id.as_str(), key.is_err()))
+        .collect();
+    let wanted = "arn:aws:kms:eu-west-1:123456789012:key/11111111-1111-1111-1111-111111111111";
+    assert_eq!(keys, [(HOME, wanted, true)]);
+    // The caller, six settings, one bucket policy, all roles twice, one managed policy, one key: regions are in the
+    // inventory.
+    assert_eq!(aws.requests().len(), 12);
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,6 +143,6 @@ async fn many_policies_of_one_account_read_nothing_twice_in_a_sweep() {
     let policy = with_inventory();
     let looks = (0..5).map(|_| aws.session.observe(&policy, AGE));
     let seen = futures::future::join_all(looks).await;
-    assert_eq!(aws.requests().len(), 11);
+    assert_eq!(aws.requests().len(), 12);
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
 }

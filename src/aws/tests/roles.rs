@@ -16,6 +16,7 @@ fn get_role() -> Answer {
              <AssumeRolePolicyDocument>{TRUST}</AssumeRolePolicyDocument><MaxSessionDuration>7200</MaxSessionDuration>\
              <PermissionsBoundary><PermissionsBoundaryType>Policy</PermissionsBoundaryType>\
              <PermissionsBoundaryArn>arn:aws:iam::{ACCOUNT}:policy/cap</PermissionsBoundaryArn></PermissionsBoundary>\
+             <RoleLastUsed><LastUsedDate>2026-02-02T00:00:00Z</LastUsedDate></RoleLastUsed>\
              <Tags><member><Key>aidp.dev/policy</Key><Value>fraud</Value></member></Tags></Role>"
         ),
     )
@@ -85,6 +86,8 @@ async fn a_role_is_read_whole_over_all_pages_and_decoded() {
         tags: BTreeMap::from([("aidp.dev/policy".to_owned(), "fraud".to_owned())]),
         inline_policies: ["one", "two"].map(|n| (n.to_owned(), document(n))).into(),
         attached_policy_arns: BTreeSet::from(["A", "B"].map(|n| format!("arn:aws:iam::aws:policy/{n}"))),
+        created_time: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+        last_used_time: Some("2026-02-02T00:00:00Z".parse().unwrap()),
     };
     assert_eq!(seen, Ok(Some(expected)));
     assert_eq!(aws.requests().len(), 7);

@@ -59,7 +59,7 @@ impl AccountSession {
             .set_tags(Some(sdk_tags(OPERATION, tags)?));
         let create = self.shared.caller.write(Service::Iam, OPERATION, guard, request.send());
         let created = create.await;
-        self.shared.readings.roles.invalidate(role);
+        self.shared.role_written(role);
         match created {
             Ok(_) => {
                 self.shared.role_created(role);
@@ -177,14 +177,14 @@ impl AccountSession {
     ) -> Outcome {
         // Looked at once more before anything is taken off: nothing may go that the plan has not seen.
         let Some(found) = self.read_role(role).await? else {
-            self.shared.readings.roles.invalidate(role);
+            self.shared.role_written(role);
             return Ok(Written::Done);
         };
         let foreign = found.path != ROLE_PATH
             || !found.inline_policies.keys().all(|name| inline_policies.contains(name))
             || !found.attached_policy_arns.is_subset(attached_policy_arns);
         if foreign {
-            self.shared.readings.roles.invalidate(role);
+            self.shared.role_written(role);
             return Ok(Written::ChangedUnderneath);
         }
         for arn in &found.attached_policy_arns {
@@ -216,7 +216,7 @@ impl AccountSession {
         E: ProvideErrorMetadata + Error + 'static,
     {
         let written = self.shared.caller.write(Service::Iam, operation, guard, request).await;
-        self.shared.readings.roles.invalidate(role);
+        self.shared.role_written(role);
         let error = match written {
             Ok(_) => return Ok(Written::Done),
             Err(error) => self.settling(role, error),

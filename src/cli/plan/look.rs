@@ -7,11 +7,11 @@ use jiff::Timestamp;
 use super::documents::PolicyDocument;
 use super::offline;
 use crate::api::{Gating, Mode};
-use crate::aws::{AwsObservation, Sessions};
+use crate::aws::Sessions;
 use crate::config::{ClusterFacts, Config, NetworkEnforcer};
 use crate::domain::action::PlannedAction;
 use crate::domain::finding::{Disposition, Finding, HumanReason};
-use crate::domain::observed::{ClusterObservation, EnforcerObservation, Observed};
+use crate::domain::observed::{ClusterObservation, EnforcerObservation};
 use crate::domain::plan::{guard_account, plan};
 use crate::domain::policy::{PolicySource, ValidatedPolicy, validate};
 use crate::metrics::Metrics;
@@ -141,13 +141,8 @@ async fn look_at(
     let session = sessions
         .session(&policy.account, &policy.region)
         .map_err(|e| e.to_string())?;
-    let AwsObservation {
-        caller,
-        buckets,
-        roles,
-        managed_policies,
-    } = session.observe(&policy, MAX_AGE).await;
-    guard_account(&policy, &caller).map_err(|e| e.to_string())?;
+    let seen = session.observe(&policy, MAX_AGE).await;
+    guard_account(&policy, &seen.caller).map_err(|e| e.to_string())?;
     let enforcer = match &config.network_enforcer {
         NetworkEnforcer::Detect => EnforcerObservation::Unknown,
         NetworkEnforcer::Stated(name) => EnforcerObservation::Found {
@@ -165,17 +160,11 @@ async fn look_at(
         egress: Vec::new(),
         ..policy
     };
-    let observed = Observed {
-        caller,
-        buckets,
-        roles,
-        managed_policies,
-        cluster: Ok(ClusterObservation {
-            namespaces: Vec::new(),
-            network_policies: Vec::new(),
-            enforcer,
-        }),
-    };
+    let observed = seen.with_cluster(Ok(ClusterObservation {
+        namespaces: Vec::new(),
+        network_policies: Vec::new(),
+        enforcer,
+    }));
     let plan = plan(&policy, &observed, now);
     findings.splice(0..0, plan.findings().iter().cloned());
     Ok(Look {

@@ -27,8 +27,8 @@ use crate::domain::finding::Target;
 use crate::domain::fixture;
 use crate::domain::names::{AccountId, BucketName, Partition, Region};
 use crate::domain::observed::{
-    BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState, ErrorClass, ObjectOwnershipState,
-    PublicAccessBlock, VersioningState,
+    BucketDetails, BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState, ErrorClass,
+    ObjectOwnershipState, PublicAccessBlock, VersioningState,
 };
 use crate::domain::policy::ValidatedPolicy;
 use crate::domain::report::{ActionResult, holds};
@@ -134,6 +134,7 @@ impl Account for FakeAccount {
 
 fn bucket(versioning: bool) -> BucketObservation {
     BucketObservation {
+        details: BucketDetails::default(),
         region: Ok(Region::new("eu-west-1").unwrap()),
         encryption: Some(Ok(EncryptionState::Rules(vec![EncryptionRule {
             algorithm: Some("AES256".to_owned()),

@@ -7,7 +7,7 @@ use crate::domain::action::{Action, PlannedAction};
 use crate::domain::fixture;
 use crate::domain::iam::plan_role;
 use crate::domain::names::RoleName;
-use crate::domain::observed::{CallError, ErrorClass, Observed, RoleObservation};
+use crate::domain::observed::{AccountObservation, CallError, ErrorClass, Observed, RoleObservation};
 use crate::domain::policy::{OperatorSettings, PolicySource, ValidatedPolicy, validate};
 
 pub const CLUSTER: &str = "cluster-one";
@@ -70,6 +70,8 @@ pub fn role_name() -> RoleName {
 /// What is seen when the policy's only role looks like this.
 pub fn seen(role: Option<RoleObservation>) -> Observed {
     Observed {
+        account: AccountObservation::default(),
+        keys: BTreeMap::new(),
         caller: Ok(None),
         buckets: BTreeMap::new(),
         roles: BTreeMap::from([(role_name(), Ok(role))]),
@@ -115,6 +117,8 @@ fn apply_one(role: Option<RoleObservation>, action: &Action) -> Option<RoleObser
     {
         assert_eq!(role, None, "EntityAlreadyExists");
         return Some(RoleObservation {
+            created_time: None,
+            last_used_time: None,
             arn: format!("arn:aws:iam::123456789012:role{path}{name}"),
             role_id: "AROAEXAMPLE".into(),
             path: path.clone(),

@@ -4,6 +4,7 @@ use crate::domain::fixture::{FULL_SPEC, policy};
 
 const BUCKET: &str = "arn:aws:s3:::fraud-training-data";
 const ROLE: &str = "arn:aws:iam::123456789012:role/aidp/fraud-trainer";
+const KEYS: &str = "arn:aws:kms:*:123456789012:key/*";
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/training-boundary";
 
 fn rights(specs: &[&str]) -> Value {
@@ -15,8 +16,10 @@ fn audit_needs_reads_only() {
     assert_eq!(
         rights(&[&FULL_SPEC.replace("mode: Enforce", "mode: Audit")]),
         json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles"], "Resource": ["*"]},
             {"Effect": "Allow", "Action": ["iam:GetPolicy", "iam:GetPolicyVersion"], "Resource": ["arn:aws:iam::*:policy/*"]},
             {"Effect": "Allow", "Action": ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"], "Resource": [ROLE]},
+            {"Effect": "Allow", "Action": ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListGrants"], "Resource": [KEYS]},
             {"Effect": "Allow", "Action": [
                 "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
                 "s3:GetEncryptionConfiguration", "s3:ListBucket",
@@ -32,11 +35,13 @@ fn enforce_writes_the_enforced_controls_and_makes_roles_only_under_the_boundary(
         json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"], "Resource": [ROLE],
              "Condition": {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}},
+            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles"], "Resource": ["*"]},
             {"Effect": "Allow", "Action": ["iam:GetPolicy", "iam:GetPolicyVersion"], "Resource": ["arn:aws:iam::*:policy/*"]},
             {"Effect": "Allow", "Action": [
                 "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:TagRole",
                 "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
             ], "Resource": [ROLE]},
+            {"Effect": "Allow", "Action": ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListGrants"], "Resource": [KEYS]},
             {"Effect": "Allow", "Action": [
                 "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
                 "s3:GetEncryptionConfiguration", "s3:ListBucket", "s3:PutBucketLogging", "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
@@ -94,4 +99,12 @@ fn policies_of_one_account_share_a_document_and_those_of_two_have_none() {
         "the policies are for several accounts (123456789012, 999999999999); ask for one account at a time"
     );
     assert_eq!(operator_policy(&[]), Err(RightsError::Nothing));
+}
+
+#[test]
+fn a_key_of_another_account_is_named() {
+    let other = "arn:aws:kms:eu-west-1:999999999999:key/11111111-1111-1111-1111-111111111111";
+    let ours = other.replace("999999999999", "123456789012");
+    let text = rights(&[&FULL_SPEC.replace(&ours, other)]).to_string();
+    assert!(text.contains(&format!(r#""Resource":["{KEYS}","{other}"]"#)), "{text}");
 }

@@ -630,6 +630,8 @@ fn every_bucket_of_spec_and_inventory_is_judged_once() {
         both
     });
     let observed = Observed {
+        account: crate::domain::observed::AccountObservation::default(),
+        keys: std::collections::BTreeMap::new(),
         caller: Ok(Some(operator())),
         buckets: [(bucket(), protected())].into(),
         roles: [].into(),

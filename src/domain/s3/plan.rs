@@ -68,6 +68,7 @@ pub fn plan_bucket(
         acl,
         versioning: seen_versioning,
         access_logging: seen_logging,
+        details: _,
     } = seen;
     let region = match region {
         Ok(region) => region,

@@ -10,7 +10,8 @@ use crate::domain::document::equivalence::{CanonicalStatement, equivalent};
 use crate::domain::document::{PolicyDocument, Statement};
 use crate::domain::names::ClusterHash;
 use crate::domain::observed::{
-    AccessLoggingState, BucketObservation, EncryptionState, ObjectOwnershipState, PublicAccessBlock, VersioningState,
+    AccessLoggingState, BucketDetails, BucketObservation, EncryptionState, ObjectOwnershipState, PublicAccessBlock,
+    VersioningState,
 };
 use crate::domain::s3::Rule;
 
@@ -155,6 +156,7 @@ fn any_bucket() -> impl Strategy<Value = BucketObservation> {
     let settings = (encryption, block, ownership, versioning, logging);
     (settings, prop::option::of(any_policy())).prop_map(
         |((encryption, block, ownership, versioning, logging), policy)| BucketObservation {
+            details: BucketDetails::default(),
             region: Ok(region("eu-west-1")),
             encryption: Some(Ok(encryption)),
             policy: Some(Ok(policy.map(|p| p.to_json()))),

@@ -4,8 +4,8 @@ use crate::domain::action::Action;
 use crate::domain::fixture::{FULL_SPEC, policy};
 use crate::domain::names::{AccountId, BucketName, Partition, Region};
 use crate::domain::observed::{
-    AclGrant, BucketAcl, BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState, ErrorClass,
-    Grantee, ObjectOwnershipState, VersioningState,
+    AclGrant, BucketAcl, BucketDetails, BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState,
+    ErrorClass, Grantee, ObjectOwnershipState, VersioningState,
 };
 use crate::domain::plan::TargetPlan;
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
@@ -76,6 +76,7 @@ pub(super) fn grant(grantee: Grantee) -> AclGrant {
 /// A bucket as the emulator makes it: nothing is configured.
 pub(super) fn fresh() -> BucketObservation {
     BucketObservation {
+        details: BucketDetails::default(),
         region: Ok(region("eu-west-1")),
         encryption: Some(Ok(EncryptionState::Implicit)),
         policy: Some(Ok(None)),

@@ -82,6 +82,8 @@ fn a_missing_role_is_created_with_everything_before_anything_is_attached() {
     assert_eq!(
         made(&policy),
         RoleObservation {
+            created_time: None,
+            last_used_time: None,
             arn: "arn:aws:iam::123456789012:role/aidp/fraud-trainer".into(),
             role_id: "AROAEXAMPLE".into(),
             path: "/aidp/".into(),
@@ -560,6 +562,7 @@ fn what_bucket_policies_grant_the_role_is_closed_by_its_own_deny() {
         let open = json!({"Version": "2012-10-17", "Statement":
             {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": [arn, format!("{arn}/*")]}});
         let observation = crate::domain::observed::BucketObservation {
+            details: crate::domain::observed::BucketDetails::default(),
             region: Ok(policy.region.clone()),
             encryption: None,
             policy: Some(Ok(Some(open.to_string()))),

@@ -1,0 +1,56 @@
+//! An account as a whole: what bears on a bucket or a role without hanging on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{PublicAccessBlock, Read, RoleObservation};
+use crate::domain::names::{BucketName, Region};
+
+/// What was read of the account; None = not read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountObservation {
+    /// Every role. Shared, not copied: an account can have thousands.
+    pub roles: Option<Read<Arc<AccountRoles>>>,
+    /// The account's own public access block; `Ok(None)` = none set. A bucket is blocked if either says so.
+    pub public_access_block: Option<Read<Option<PublicAccessBlock>>>,
+    /// The account's access points in each region in which the policy has buckets. Those that other accounts have made for
+    /// its buckets can't be listed.
+    pub access_points: BTreeMap<Region, Read<Vec<AccessPoint>>>,
+    /// EKS Pod Identity associations of the operator's cluster.
+    pub pod_identity_associations: Option<Read<BTreeSet<PodIdentityAssociation>>>,
+}
+
+/// Every role of an account (`GetAccountAuthorizationDetails`, `ListRoles`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountRoles {
+    /// The roles.
+    pub roles: Vec<RoleObservation>,
+    /// The account's own managed policies by ARN: default version, decoded. AWS's are not among them.
+    pub managed_policies: BTreeMap<String, String>,
+}
+
+/// An access point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessPoint {
+    /// ARN.
+    pub arn: String,
+    /// Its bucket.
+    pub bucket: BucketName,
+    /// Its policy as JSON text; `Ok(None)` = no policy.
+    pub policy: Read<Option<String>>,
+}
+
+/// A Pod Identity association: one for each ServiceAccount at most.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodIdentityAssociation {
+    /// Namespace of the ServiceAccount.
+    pub namespace: String,
+    /// Name of the ServiceAccount.
+    pub service_account: String,
+    /// ARN of the role.
+    pub role_arn: String,
+    /// ARN of the role that is assumed from it, where there is one: then that is the one whose credentials the pods get.
+    pub target_role_arn: Option<String>,
+    /// Whether sessions carry no tags, so that no trust condition on `aws:RequestTag/kubernetes-…` is ever met.
+    pub session_tags_disabled: bool,
+}
