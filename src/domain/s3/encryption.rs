@@ -162,14 +162,14 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn finding(&self, path: &str, want: &str, have: &str, message: String) -> Finding {
+    fn finding(&self, path: &str, want: &str, have: &str, message: &str) -> Finding {
         let disposition = match self.gating {
             Gating::Gating => Disposition::Repair,
             Gating::ReportOnly => Disposition::Note,
         };
         Finding::new(CONTROL, Target::Bucket(self.bucket.clone()), self.gating, disposition)
             .diff(path, want, have)
-            .message(unread::repaired(self.gating, &message))
+            .message(unread::repaired(self.gating, message))
     }
 
     fn needs_human(&self, reason: HumanReason, path: &str, want: &str, have: &str, message: String) -> Box<Finding> {
@@ -207,7 +207,7 @@ impl Judge<'_> {
                 "encryption.rules",
                 "1",
                 &rules.len().to_string(),
-                "S3 heeds exactly one rule, so what holds can't be told; it is replaced by one".to_owned(),
+                "S3 heeds exactly one rule, so what holds can't be told; it is replaced by one",
             ));
         }
         let (have, base) = self.strongest(rules, wanted)?;
@@ -220,7 +220,7 @@ impl Judge<'_> {
                 "new objects are encrypted with less than the policy asks; {} is set",
                 wanted.as_aws()
             );
-            findings.push(self.finding("encryption.algorithm", wanted.as_aws(), shown, message));
+            findings.push(self.finding("encryption.algorithm", wanted.as_aws(), shown, &message));
         }
         let strength = have.max(wanted);
         let mut rule = EncryptionRule {
@@ -277,7 +277,7 @@ impl Judge<'_> {
         }
         let have = rule.kms_key_id.replace(key.to_owned());
         let have = have.as_deref().unwrap_or("aws/s3");
-        Some(self.finding("encryption.kmsKey", key, have, key_message(&there)))
+        Some(self.finding("encryption.kmsKey", key, have, &key_message(&there)))
     }
 
     fn bucket_key(&self, want: &WantEncryption, strength: Strength, rule: &mut EncryptionRule) -> Option<Finding> {
@@ -288,7 +288,7 @@ impl Judge<'_> {
         let word = |on| if on { "Enabled" } else { "Disabled" };
         let have = rule.bucket_key_enabled.replace(on).unwrap_or(false);
         let message = || "the bucket key is not as asked; it is set".to_owned();
-        (have != on).then(|| self.finding("encryption.bucketKey", word(on), word(have), message()))
+        (have != on).then(|| self.finding("encryption.bucketKey", word(on), word(have), &message()))
     }
 
     /// `["NONE"]`, an empty list and no list at all mean the same. What we write is always explicit.
@@ -315,14 +315,7 @@ impl Judge<'_> {
         } else {
             "uploads with a key of their own (SSE-C) are blocked and the policy allows them; they are let in"
         };
-        (blocked != block).then(|| {
-            self.finding(
-                "encryption.customerKeys",
-                word(block),
-                word(blocked),
-                message.to_owned(),
-            )
-        })
+        (blocked != block).then(|| self.finding("encryption.customerKeys", word(block), word(blocked), message))
     }
 
     /// The configured key of the bucket's region: another region's key would make every upload fail.

@@ -176,28 +176,26 @@ pub(super) fn object_ownership(
         return Part { findings, action: None };
     }
     match value(acl, control, bucket, gating, "acl") {
-        Ok(acl) => match foreign_grantee(acl) {
-            Some(grantee) => {
+        Ok(acl) => {
+            if let Some(grantee) = foreign_grantee(acl) {
                 found.disposition = Disposition::NeedsHuman(HumanReason::AclInUse);
                 let message = format!(
                     "the bucket's ACL grants {grantee} access, and S3 keeps ACLs on as long as it does; replace the grant by a bucket policy"
                 );
                 findings.push(found.message(message));
-                Part { findings, action: None }
+                return Part { findings, action: None };
             }
-            None => {
-                let action = Action::EnforceBucketOwner {
-                    bucket: bucket.clone(),
-                    region: region.clone(),
-                };
-                let repairs = vec![found.key()];
-                findings.push(found);
-                Part {
-                    findings,
-                    action: Some(PlannedAction { action, repairs }),
-                }
+            let action = Action::EnforceBucketOwner {
+                bucket: bucket.clone(),
+                region: region.clone(),
+            };
+            let repairs = vec![found.key()];
+            findings.push(found);
+            Part {
+                findings,
+                action: Some(PlannedAction { action, repairs }),
             }
-        },
+        }
         // Whose grants would be lost is not known, so nothing is written.
         Err(unread) => {
             findings.extend(unread);
