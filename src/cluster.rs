@@ -1,4 +1,5 @@
-//! Kubernetes objects other than our own custom resource: namespaces and NetworkPolicies, read and written here only.
+//! Kubernetes objects other than our own custom resource: namespaces, NetworkPolicies, ServiceAccounts and pods, read and
+//! written here only.
 //!
 //! Lives here: the choke point of calls to the API server, reads → domain values, actions → calls, and the watches that
 //! say that something moved. Does not live here: what a NetworkPolicy should look like (`domain::egress`).
@@ -9,6 +10,7 @@ mod execute;
 mod list;
 mod observe;
 mod watch;
+mod workloads;
 
 use std::sync::Arc;
 

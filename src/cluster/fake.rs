@@ -229,6 +229,8 @@ fn is_list(path: &str) -> bool {
         "/networkpolicies",
         "/aidataprotectionpolicies",
         "/daemonsets",
+        "/serviceaccounts",
+        "/pods",
     ]
     .iter()
     .any(|plural| path.ends_with(plural))

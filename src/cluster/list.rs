@@ -23,11 +23,26 @@ where
     K: Clone,
     F: Future<Output = kube::Result<ObjectList<K>>>,
 {
+    kept(metrics, operation, params, page, Some).await
+}
+
+/// What `keep` makes of every object of a list, page by page, so that no more than a page is ever held whole.
+pub(super) async fn kept<K, T, F>(
+    metrics: &KubeMetrics,
+    operation: &'static str,
+    params: &ListParams,
+    page: impl Fn(ListParams) -> F,
+    keep: impl Fn(K) -> Option<T>,
+) -> Read<Vec<T>>
+where
+    K: Clone,
+    F: Future<Output = kube::Result<ObjectList<K>>>,
+{
     let mut out = Vec::new();
     let mut params = params.clone().limit(PAGE);
     for _ in 0..MAX_PAGES {
         let list = call(metrics, operation, page(params.clone())).await?;
-        out.extend(list.items);
+        out.extend(list.items.into_iter().filter_map(&keep));
         match list.metadata.continue_.filter(|token| !token.is_empty()) {
             None => return Ok(out),
             Some(token) => params = params.continue_token(&token),

@@ -22,17 +22,31 @@ use crate::domain::policy::ValidatedPolicy;
 const CONCURRENT_NAMESPACES: usize = 4;
 
 impl Cluster {
-    /// Observes what the policy's egress rules, present and claimed, are about. Without any, nothing is asked.
+    /// Observes what the policy's egress rules, present and claimed, are about, and who uses its roles. Without any,
+    /// nothing is asked.
     ///
     /// # Errors
     /// The first call that failed: half a view of the network would be none.
     pub async fn observe(&self, policy: &ValidatedPolicy) -> Read<ClusterObservation> {
+        // Boxed: together they would be a large future.
+        let (network, workloads) = futures::join!(Box::pin(self.network(policy)), Box::pin(self.workloads(policy)));
+        let (service_accounts, pods) = workloads;
+        let (namespaces, network_policies, enforcer) = network?;
+        Ok(ClusterObservation {
+            namespaces,
+            network_policies,
+            enforcer,
+            service_accounts,
+            pods,
+        })
+    }
+
+    async fn network(
+        &self,
+        policy: &ValidatedPolicy,
+    ) -> Read<(Vec<NamespaceObservation>, Vec<NetworkPolicy>, EnforcerObservation)> {
         if policy.egress.is_empty() && policy.inventory.egress.is_empty() {
-            return Ok(ClusterObservation {
-                namespaces: Vec::new(),
-                network_policies: Vec::new(),
-                enforcer: EnforcerObservation::Unknown,
-            });
+            return Ok((Vec::new(), Vec::new(), EnforcerObservation::Unknown));
         }
         let mut namespaces = self.matching_namespaces(policy).await?;
         let ours = self.ours(&policy.name).await?;
@@ -42,11 +56,11 @@ impl Cluster {
             .buffered(CONCURRENT_NAMESPACES)
             .try_collect()
             .await?;
-        Ok(ClusterObservation {
-            namespaces: namespaces.into_values().collect(),
-            network_policies: network_policies.into_iter().flatten().collect(),
-            enforcer: self.enforcer().await?,
-        })
+        Ok((
+            namespaces.into_values().collect(),
+            network_policies.into_iter().flatten().collect(),
+            self.enforcer().await?,
+        ))
     }
 
     async fn matching_namespaces(&self, policy: &ValidatedPolicy) -> Read<BTreeMap<String, NamespaceObservation>> {

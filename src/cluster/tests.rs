@@ -9,7 +9,7 @@ use crate::aws::{NotLeader, WriteGuard};
 use crate::domain::action::Action;
 use crate::domain::egress::plan::{LABEL_MANAGED_BY, LABEL_POLICY};
 use crate::domain::fixture;
-use crate::domain::observed::{EnforcerObservation, ErrorClass};
+use crate::domain::observed::{EnforcerObservation, ErrorClass, PodObservation, ServiceAccountObservation};
 use crate::domain::report::{ActionResult, SkipReason};
 
 struct Leads(bool);
@@ -308,4 +308,86 @@ async fn what_enforces_is_looked_for_once_a_minute() {
     put_kube_router(&fake);
     let found = cluster.enforcer().await.unwrap();
     assert!(matches!(found, EnforcerObservation::Found { .. }), "{found:?}");
+}
+
+fn put_service_account(fake: &Fake, namespace: &str, name: &str, annotations: &Value) {
+    fake.put(
+        &format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}"),
+        json!({"metadata": {"name": name, "namespace": namespace, "annotations": annotations}}),
+    );
+}
+
+fn put_pod(fake: &Fake, name: &str, account: &str, env: &Value) {
+    fake.put(
+        &format!("/api/v1/namespaces/ml/pods/{name}"),
+        json!({
+            "metadata": {"name": name, "namespace": "ml", "labels": {"workload": "training"}},
+            "spec": {"serviceAccountName": account, "containers": [{"name": "main", "env": env}]},
+        }),
+    );
+}
+
+#[tokio::test]
+async fn of_service_accounts_and_pods_those_are_kept_that_have_to_do_with_the_roles() {
+    let fake = Fake::default();
+    let arn = "arn:aws:iam::123456789012:role/aidp/fraud-trainer";
+    put_service_account(&fake, "ml", "trainer", &json!({}));
+    put_service_account(&fake, "dev", "shell", &json!({"eks.amazonaws.com/role-arn": arn}));
+    put_service_account(
+        &fake,
+        "web",
+        "app",
+        &json!({"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/web"}),
+    );
+    put_pod(
+        &fake,
+        "keyed",
+        "trainer",
+        &json!([{"name": "AWS_ACCESS_KEY_ID", "value": "AKIA"}]),
+    );
+    put_pod(
+        &fake,
+        "plain",
+        "trainer",
+        &json!([{"name": "AWS_REGION", "value": "eu-west-1"}]),
+    );
+    put_pod(&fake, "web", "app", &json!([]));
+    let seen = cluster(&fake)
+        .observe(&fixture::policy(fixture::FULL_SPEC))
+        .await
+        .unwrap();
+    let account = |namespace: &str, name: &str, role_arn: Option<&str>| ServiceAccountObservation {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        role_arn: role_arn.map(str::to_owned),
+    };
+    assert_eq!(
+        seen.service_accounts,
+        Some(Ok(vec![
+            account("dev", "shell", Some(arn)),
+            account("ml", "trainer", None)
+        ]))
+    );
+    let pod = |name: &str, static_credentials| PodObservation {
+        namespace: "ml".to_owned(),
+        name: name.to_owned(),
+        service_account: "trainer".to_owned(),
+        labels: [("workload".to_owned(), "training".to_owned())].into(),
+        static_credentials,
+    };
+    assert_eq!(seen.pods, Some(Ok(vec![pod("keyed", true), pod("plain", false)])));
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_hides_nothing_else() {
+    let fake = Fake::default();
+    put_namespace(&fake, "ml", &json!({"team": "ml"}));
+    fake.fail(|_, path, _| path.ends_with("/pods").then_some((403, "Forbidden", "no")));
+    let seen = cluster(&fake)
+        .observe(&fixture::policy(fixture::FULL_SPEC))
+        .await
+        .unwrap();
+    assert_eq!(seen.pods.unwrap().map_err(|e| e.class), Err(ErrorClass::AccessDenied));
+    assert_eq!(seen.service_accounts, Some(Ok(vec![])));
+    assert_eq!(seen.namespaces.len(), 1);
 }

@@ -49,6 +49,10 @@ pub enum Control {
     IamReadOnly,
     /// Sessions are no longer than asked.
     IamSessionDuration,
+    /// The listed ServiceAccounts get the role's credentials, and their pods use no others.
+    IamWorkloadIdentity,
+    /// The role is in use, and nothing on it gives more than the policy needs.
+    IamAccessReview,
     /// The NetworkPolicy is as it must be.
     NetEgress,
     /// Something in the cluster enforces NetworkPolicy, to the asked rung.
@@ -57,6 +61,8 @@ pub enum Control {
     NetUnion,
     /// The rule would cut the pods off from their own credentials or from DNS.
     NetBlocksOwnCredentials,
+    /// Every pod with a training role's credentials is selected by an egress rule.
+    NetCoverage,
 }
 
 /// One row of the table.
@@ -82,7 +88,7 @@ pub struct ControlInfo {
 
 impl Control {
     /// Every control, in the order of the table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::S3Bucket,
         Self::S3DefaultEncryption,
         Self::S3UploadEncryption,
@@ -99,10 +105,13 @@ impl Control {
         Self::IamTrust,
         Self::IamReadOnly,
         Self::IamSessionDuration,
+        Self::IamWorkloadIdentity,
+        Self::IamAccessReview,
         Self::NetEgress,
         Self::NetEnforcement,
         Self::NetUnion,
         Self::NetBlocksOwnCredentials,
+        Self::NetCoverage,
     ];
 
     /// The control's row.
@@ -276,6 +285,26 @@ impl Control {
                 security_hub: &[],
                 aws_config: &[],
             },
+            Self::IamWorkloadIdentity => ControlInfo {
+                id: "IAM.WorkloadIdentity",
+                part: Part::Roles,
+                severity: Severity::Medium,
+                title: "the listed ServiceAccounts point at the role, nobody else does, and their pods use no other credentials",
+                remediation: "annotate the ServiceAccount with the role's ARN, and take AWS keys out of the pods' environment",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::IamAccessReview => ControlInfo {
+                id: "IAM.AccessReview",
+                part: Part::Roles,
+                severity: Severity::Low,
+                title: "the role is in use, and nothing on it gives more than the policy needs",
+                remediation: "take a role that nobody uses out of the policy, and narrow what other policies on it allow",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
             Self::NetEgress => ControlInfo {
                 id: "Net.Egress",
                 part: Part::Egress,
@@ -312,6 +341,16 @@ impl Control {
                 severity: Severity::High,
                 title: "the rule leaves the pods a way to their own credentials and to DNS",
                 remediation: "allow 443/TCP to the STS endpoint in the rule's allow list",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::NetCoverage => ControlInfo {
+                id: "Net.Coverage",
+                part: Part::Egress,
+                severity: Severity::High,
+                title: "every pod with a training role's credentials is selected by an egress rule",
+                remediation: "label the pods as the egress rules ask, or widen a rule's selectors",
                 prowler: &[],
                 security_hub: &[],
                 aws_config: &[],

@@ -252,6 +252,37 @@ pub struct ClusterObservation {
     pub network_policies: Vec<NetworkPolicy>,
     /// What enforces NetworkPolicy.
     pub enforcer: EnforcerObservation,
+    /// ServiceAccounts that a role of the policy lists, and those that point at one of its roles; None = not looked at, as
+    /// without roles.
+    pub service_accounts: Option<Read<Vec<ServiceAccountObservation>>>,
+    /// Pods that run, or are to run, under a listed ServiceAccount; None = not looked at, as without roles.
+    pub pods: Option<Read<Vec<PodObservation>>>,
+}
+
+/// A ServiceAccount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAccountObservation {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// Annotation `eks.amazonaws.com/role-arn`.
+    pub role_arn: Option<String>,
+}
+
+/// A pod, as far as its credentials and its ways out go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodObservation {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// ServiceAccount.
+    pub service_account: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Some container has AWS keys in its environment, by name; their values are never read.
+    pub static_credentials: bool,
 }
 
 /// A namespace.

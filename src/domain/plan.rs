@@ -137,7 +137,7 @@ pub fn guard_account(policy: &ValidatedPolicy, caller: &Read<Option<CallerIdenti
 ///
 /// Total: whatever was seen, there is a plan. With [`guard_account`] in trouble it has no actions.
 pub fn plan(policy: &ValidatedPolicy, observed: &Observed, now: Timestamp) -> Plan {
-    let mut plan = assemble(policy, target_plans(policy, observed), now);
+    let mut plan = assemble(policy, target_plans(policy, observed, now), now);
     if guard_account(policy, &observed.caller).is_err() {
         plan.actions.clear();
     }
@@ -174,9 +174,14 @@ fn policy_roles(policy: &ValidatedPolicy) -> impl Iterator<Item = RoleName> {
         .into_iter()
 }
 
-fn target_plans(policy: &ValidatedPolicy, observed: &Observed) -> Vec<TargetPlan> {
+fn target_plans(policy: &ValidatedPolicy, observed: &Observed, now: Timestamp) -> Vec<TargetPlan> {
     let mut plans = s3::plan_buckets(policy, observed);
-    plans.extend(policy.roles.iter().map(|role| iam::plan_role(policy, role, observed)));
+    plans.extend(
+        policy
+            .roles
+            .iter()
+            .map(|role| iam::plan_role(policy, role, observed, now)),
+    );
     let left = policy_roles(policy).filter(|name| policy.roles.iter().all(|r| r.name != *name));
     plans.extend(left.map(|name| iam::revert_role(policy, &name, observed)));
     plans.extend(egress::plan::plan_rules(policy, &observed.cluster));

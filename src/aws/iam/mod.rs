@@ -162,10 +162,11 @@ pub(super) fn role_observation(
             .iter()
             .map(|t| (t.key().to_owned(), t.value().to_owned()))
             .collect(),
-        created_time: timestamp(role.create_date()),
+        created_time: timestamp(&role.create_date),
         last_used_time: role
-            .role_last_used()
-            .and_then(|u| u.last_used_date())
+            .role_last_used
+            .as_ref()
+            .and_then(|used| used.last_used_date())
             .and_then(timestamp),
         arn: role.arn,
         role_id: role.role_id,

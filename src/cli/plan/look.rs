@@ -164,6 +164,8 @@ async fn look_at(
         namespaces: Vec::new(),
         network_policies: Vec::new(),
         enforcer,
+        service_accounts: None,
+        pods: None,
     }));
     let plan = plan(&policy, &observed, now);
     findings.splice(0..0, plan.findings().iter().cloned());

@@ -18,7 +18,14 @@ pub(super) const NO_CLUSTER_ID: &str = "The cluster's id: statements, tags and n
 
 /// What a look without the cluster leaves out, one sentence each.
 pub(super) fn left_out(policy: &ValidatedPolicy) -> Vec<String> {
-    policy
+    let roles = policy.roles.iter().map(|role| {
+        format!(
+            "role/{}: the cluster was not asked. Whether its ServiceAccounts point at it, whether others do, and which \
+             credentials their pods use is not known here.",
+            role.name,
+        )
+    });
+    let egress = policy
         .egress
         .iter()
         .map(|rule| {
@@ -29,8 +36,8 @@ pub(super) fn left_out(policy: &ValidatedPolicy) -> Vec<String> {
                 object_name(&policy.name, &rule.name),
                 selected(&rule.namespace_selector),
             )
-        })
-        .collect()
+        });
+    roles.chain(egress).collect()
 }
 
 /// What is wrong with the rules in the namespaces that they name outright.
@@ -43,6 +50,8 @@ pub(super) fn egress_findings(policy: &ValidatedPolicy) -> Vec<Finding> {
                 namespaces: named_namespaces(rule),
                 network_policies: Vec::new(),
                 enforcer: EnforcerObservation::Unknown,
+                service_accounts: None,
+                pods: None,
             };
             plan_rule(policy, rule, &cluster).findings
         })

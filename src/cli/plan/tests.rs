@@ -323,6 +323,8 @@ fn what_was_not_looked_at_is_named() {
     assert_eq!(
         offline::left_out(&policy(FULL_SPEC)),
         [
+            "role/fraud-trainer: the cluster was not asked. Whether its ServiceAccounts point at it, whether others do, and \
+             which credentials their pods use is not known here.",
             "egress/training: the cluster was not asked. The operator would keep NetworkPolicy aidp-fraud-model.training in every namespace \
           with team=ml; whether it is there, what other policies allow, and what enforces them is not known here."
         ]

@@ -2,6 +2,7 @@
 //! one role.
 
 pub mod actions;
+pub mod chain;
 pub mod compiled;
 pub mod condition;
 pub mod context;
@@ -13,6 +14,7 @@ mod plan;
 pub mod principal;
 pub mod proof;
 mod revert;
+pub mod review;
 pub mod role;
 #[cfg(test)]
 mod simulated;

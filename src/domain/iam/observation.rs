@@ -1,7 +1,7 @@
 //! What a reading of a role comes to where it failed, and the state that findings add up to.
 
 use crate::api::{Gating, TargetState};
-use crate::domain::control::Control;
+use crate::domain::control::{Control, Part};
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::RoleName;
 use crate::domain::observed::{CallError, ErrorClass, Observed, RoleObservation};
@@ -47,10 +47,12 @@ pub fn unreadable(control: Control, target: Target, path: &str, error: &CallErro
         .message(format!("{error}; {way_out}"))
 }
 
-/// The state of a role that exists, by its gating findings: wrong before unknown before compliant.
+/// The state of a role that exists, by its gating findings: wrong before unknown before compliant. What the role's pods can
+/// reach is not the role's state.
 pub fn state_of(findings: &[Finding]) -> TargetState {
     let (mut conflict, mut wrong, mut unknown) = (false, false, false);
-    for finding in findings.iter().filter(|f| f.gating == Gating::Gating) {
+    let counts = |f: &&Finding| f.gating == Gating::Gating && f.control.info().part == Part::Roles;
+    for finding in findings.iter().filter(counts) {
         match finding.disposition {
             Disposition::NeedsHuman(HumanReason::Conflict | HumanReason::AdoptionRefused) => conflict = true,
             Disposition::NeedsHuman(reason) if reason.is_unknown() => unknown = true,

@@ -11,10 +11,13 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use jiff::Timestamp;
+
+use super::chain;
 use super::observation::{role_seen, state_of};
 use super::ownership::{Ownership, ownership};
 use super::role::{self, INLINE_POLICY, RoleDocuments};
-use crate::api::{Adoption, Gating, TargetState};
+use crate::api::{Adoption, Gating, Severity, TargetState};
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
@@ -27,26 +30,26 @@ use crate::domain::policy::{ROLE_PATH, RoleTarget, TAG_ADOPT, TAG_MANAGED_BY, Va
 /// The order of the writes: first what takes rights away (our Deny, the boundary, the trust), last what gives some (the
 /// managed policies). Cut anywhere, the role can do no more than before. A new role is born with its trust, since it can do
 /// nothing before it has a policy; an adopted one gets it last, and only if the role is proven read-only.
-pub fn plan_role(policy: &ValidatedPolicy, target: &RoleTarget, observed: &Observed) -> TargetPlan {
+pub fn plan_role(policy: &ValidatedPolicy, target: &RoleTarget, observed: &Observed, now: Timestamp) -> TargetPlan {
     let documents = role::documents(policy, target);
-    let mut plan = RolePlan::new(policy, target, observed);
+    let mut plan = RolePlan::new(policy, target, observed, now);
     let (state, arn) = match role_seen(observed, &target.name) {
         Err(finding) => {
             plan.findings.push(*finding);
-            (TargetState::Unknown, None)
+            (Some(TargetState::Unknown), None)
         }
         Ok(None) => {
             plan.create(&documents);
-            (TargetState::Missing, None)
+            (Some(TargetState::Missing), None)
         }
         Ok(Some(seen)) => match (ownership(policy, seen), target.adoption) {
             (Ownership::Created, _) => {
                 plan.keep(seen, &documents, false);
-                (state_of(&plan.findings), Some(seen.arn.clone()))
+                (None, Some(seen.arn.clone()))
             }
             (Ownership::Adopted | Ownership::Adoptable, Adoption::Tagged) => {
                 plan.keep(seen, &documents, true);
-                (state_of(&plan.findings), Some(seen.arn.clone()))
+                (None, Some(seen.arn.clone()))
             }
             (Ownership::Adopted | Ownership::Adoptable, Adoption::Never) => {
                 plan.refuse(
@@ -54,7 +57,7 @@ pub fn plan_role(policy: &ValidatedPolicy, target: &RoleTarget, observed: &Obser
                     &format!("tag {TAG_ADOPT}={}", policy.name),
                     "a role of this name exists and may be taken over, but the policy says adoption: Never; set it to Tagged, or rename the role in the policy",
                 );
-                (TargetState::Conflict, None)
+                (Some(TargetState::Conflict), None)
             }
             (Ownership::OtherCluster(cluster), _) => {
                 plan.refuse(
@@ -62,7 +65,7 @@ pub fn plan_role(policy: &ValidatedPolicy, target: &RoleTarget, observed: &Obser
                     &format!("cluster {cluster}"),
                     "the operator of another cluster manages the role; give this cluster's role another name",
                 );
-                (TargetState::Conflict, None)
+                (Some(TargetState::Conflict), None)
             }
             (Ownership::Foreign(lacks), _) => {
                 plan.refuse(
@@ -73,7 +76,7 @@ pub fn plan_role(policy: &ValidatedPolicy, target: &RoleTarget, observed: &Obser
                         policy.name
                     ),
                 );
-                (TargetState::Conflict, None)
+                (Some(TargetState::Conflict), None)
             }
         },
     };
@@ -97,28 +100,35 @@ struct RolePlan<'a> {
     policy: &'a ValidatedPolicy,
     role: &'a RoleTarget,
     observed: &'a Observed,
+    now: Timestamp,
     target: Target,
     findings: Vec<Finding>,
     actions: Vec<(Stage, PlannedAction)>,
 }
 
 impl<'a> RolePlan<'a> {
-    fn new(policy: &'a ValidatedPolicy, role: &'a RoleTarget, observed: &'a Observed) -> Self {
+    fn new(policy: &'a ValidatedPolicy, role: &'a RoleTarget, observed: &'a Observed, now: Timestamp) -> Self {
         Self {
             policy,
             role,
             observed,
+            now,
             target: Target::Role(role.name.clone()),
             findings: Vec::new(),
             actions: Vec::new(),
         }
     }
 
-    fn into_target_plan(mut self, state: TargetState, arn: Option<String>) -> TargetPlan {
+    /// `state`: None = as the findings say. `arn`: of a role that is ours.
+    fn into_target_plan(mut self, state: Option<TargetState>, arn: Option<String>) -> TargetPlan {
+        if let Some(arn) = &arn {
+            let chain = chain::findings(self.policy, self.role, arn, &self.observed.cluster);
+            self.findings.extend(chain);
+        }
         self.actions.sort_by_key(|(stage, _)| *stage);
         TargetPlan {
             target: self.target,
-            state,
+            state: state.unwrap_or_else(|| state_of(&self.findings)),
             findings: self.findings,
             actions: self.actions.into_iter().map(|(_, action)| action).collect(),
             facts: TargetFacts {
@@ -126,6 +136,13 @@ impl<'a> RolePlan<'a> {
                 ..TargetFacts::default()
             },
         }
+    }
+
+    /// A finding that holds nothing back.
+    fn note(&self, control: Control, severity: Severity) -> Finding {
+        let mut note = Finding::new(control, self.target.clone(), Gating::ReportOnly, Disposition::Note);
+        note.severity = severity;
+        note
     }
 
     fn finding(&self, control: Control, disposition: Disposition) -> Finding {
@@ -147,6 +164,7 @@ impl<'a> RolePlan<'a> {
         self.tags(seen);
         let read_only = self.policies(Some(seen), own);
         self.trust(seen, trust, adopted, read_only);
+        self.review_use(seen);
     }
 
     fn create(&mut self, documents: &RoleDocuments) {

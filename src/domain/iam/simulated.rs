@@ -93,7 +93,11 @@ pub fn seen(role: Option<RoleObservation>) -> Observed {
 
 /// The policy's first role as the operator makes it.
 pub fn made(policy: &ValidatedPolicy) -> RoleObservation {
-    apply(None, &plan_role(policy, &policy.roles[0], &seen(None)).actions).unwrap()
+    apply(
+        None,
+        &plan_role(policy, &policy.roles[0], &seen(None), fixture::now()).actions,
+    )
+    .unwrap()
 }
 
 /// What IAM does with the actions, one after the other.
@@ -117,8 +121,6 @@ fn apply_one(role: Option<RoleObservation>, action: &Action) -> Option<RoleObser
     {
         assert_eq!(role, None, "EntityAlreadyExists");
         return Some(RoleObservation {
-            created_time: None,
-            last_used_time: None,
             arn: format!("arn:aws:iam::123456789012:role{path}{name}"),
             role_id: "AROAEXAMPLE".into(),
             path: path.clone(),
@@ -128,6 +130,8 @@ fn apply_one(role: Option<RoleObservation>, action: &Action) -> Option<RoleObser
             tags: tags.clone(),
             inline_policies: BTreeMap::new(),
             attached_policy_arns: BTreeSet::new(),
+            created_time: Some(fixture::now()),
+            last_used_time: None,
         });
     }
     let mut role = role.expect("NoSuchEntity");

@@ -27,6 +27,8 @@ fn cluster() -> ClusterObservation {
             name: "kube-router".to_owned(),
             evidence: "stated by configuration".to_owned(),
         },
+        service_accounts: None,
+        pods: None,
     }
 }
 

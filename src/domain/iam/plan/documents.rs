@@ -2,7 +2,7 @@
 
 use super::policies::foreign_inline;
 use super::{RolePlan, Stage, difference};
-use crate::api::{Gating, Severity};
+use crate::api::Severity;
 use crate::domain::action::Action;
 use crate::domain::control::Control;
 use crate::domain::document::PolicyDocument;
@@ -129,12 +129,10 @@ impl<'a> RolePlan<'a> {
         };
         let denies = trust::foreign_denies(&found);
         if !denies.is_empty() {
-            let mut note = self
-                .finding(Control::IamTrust, Disposition::Note)
+            let note = self
+                .note(Control::IamTrust, Severity::Low)
                 .diff("trustPolicy.deny", "none", format!("{} Deny statements", denies.len()))
                 .message("the trust policy carries Deny statements that are not ours; they are kept, and may keep the listed ServiceAccounts out");
-            note.severity = Severity::Low;
-            note.gating = Gating::ReportOnly;
             self.findings.push(note);
         }
         let statements = want.parsed.statements.iter().cloned().chain(denies).collect();

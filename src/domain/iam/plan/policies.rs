@@ -2,11 +2,12 @@
 
 use super::proof::OnRole;
 use super::{RolePlan, Stage};
-use crate::api::{ForeignPolicies, Gating, Severity};
+use crate::api::{ForeignPolicies, Severity};
 use crate::domain::action::Action;
 use crate::domain::control::Control;
 use crate::domain::document::{Effect, PolicyDocument};
 use crate::domain::finding::{Disposition, HumanReason};
+use crate::domain::iam::review;
 use crate::domain::iam::role::INLINE_POLICY;
 use crate::domain::observed::RoleObservation;
 use crate::domain::policy::RoleTarget;
@@ -61,6 +62,7 @@ impl<'a> RolePlan<'a> {
             document: self.managed_document(arn),
         }));
         let proven = self.prove_read_only(seen, &on_role);
+        self.review_rights(&on_role);
         for (path, denies) in reported {
             self.report_foreign(path, denies, proven);
         }
@@ -120,12 +122,10 @@ impl<'a> RolePlan<'a> {
                 "a policy that is not ours is on the role; remove it, list it in managedPolicyARNs if the job needs it, or set foreignPolicies: Detach",
             )
         };
-        let mut note = self
-            .finding(Control::IamReadOnly, Disposition::Note)
+        let note = self
+            .note(Control::IamReadOnly, severity)
             .diff(path, "absent", have)
             .message(message);
-        note.severity = severity;
-        note.gating = Gating::ReportOnly;
         self.findings.push(note);
     }
 
@@ -150,5 +150,34 @@ impl<'a> RolePlan<'a> {
             finding.severity = Severity::Medium;
             self.findings.push(finding);
         }
+    }
+
+    /// Rights that the policy does not need: our own document gives the role what it is to read.
+    fn review_rights(&mut self, on_role: &[OnRole<'_>]) {
+        for OnRole { name, document } in on_role.iter().filter(|p| p.name != INLINE_POLICY) {
+            let Ok(document) = document else { continue };
+            let buckets = review::buckets_read(self.policy, document);
+            if buckets.is_empty() {
+                continue;
+            }
+            let buckets: Vec<String> = buckets.iter().map(ToString::to_string).collect();
+            let note = self
+                .note(Control::IamAccessReview, Severity::Low)
+                .diff(format!("rights[{name}]"), "no access to the protected buckets", buckets.join(", "))
+                .message("another policy on the role lets it read protected buckets, past the buckets, prefixes and tags of `read`; narrow it to what else the job needs");
+            self.findings.push(note);
+        }
+    }
+
+    /// A role that nobody uses.
+    pub(super) fn review_use(&mut self, seen: &RoleObservation) {
+        let Some(since) = review::unused(seen, self.now) else {
+            return;
+        };
+        let note = self
+            .note(Control::IamAccessReview, Severity::Low)
+            .diff("lastUsed", "within 90 days", since)
+            .message("nobody has used the role for a long time; take it out of the policy if no job needs it");
+        self.findings.push(note);
     }
 }

@@ -8,6 +8,7 @@ use super::policies::foreign_inline;
 use super::*;
 use crate::api::{ForeignPolicies, Severity};
 use crate::domain::document::{PolicyDocument, PolicyKind};
+use crate::domain::fixture::now;
 use crate::domain::iam::compiled::Policy;
 use crate::domain::iam::context::Context;
 use crate::domain::iam::evaluate::{PolicySet, Request, decide};
@@ -34,7 +35,7 @@ fn adopting(mut policy: ValidatedPolicy) -> ValidatedPolicy {
 }
 
 fn plan_of(policy: &ValidatedPolicy, role: Option<RoleObservation>) -> TargetPlan {
-    plan_role(policy, &policy.roles[0], &seen(role))
+    plan_role(policy, &policy.roles[0], &seen(role), now())
 }
 
 fn operations(plan: &TargetPlan) -> Vec<&'static str> {
@@ -82,8 +83,6 @@ fn a_missing_role_is_created_with_everything_before_anything_is_attached() {
     assert_eq!(
         made(&policy),
         RoleObservation {
-            created_time: None,
-            last_used_time: None,
             arn: "arn:aws:iam::123456789012:role/aidp/fraud-trainer".into(),
             role_id: "AROAEXAMPLE".into(),
             path: "/aidp/".into(),
@@ -96,6 +95,8 @@ fn a_missing_role_is_created_with_everything_before_anything_is_attached() {
             ]),
             inline_policies: BTreeMap::from([("aidp-readonly".into(), documents.inline.unwrap().json)]),
             attached_policy_arns: BTreeSet::from([MANAGED.into()]),
+            created_time: Some(now()),
+            last_used_time: None,
         }
     );
 }
@@ -198,13 +199,13 @@ fn an_unreadable_role_is_never_taken_for_a_missing_one() {
             message: "no".into(),
         };
         observed.roles.insert(role_name(), Err(error));
-        let plan = plan_role(&policy, &policy.roles[0], &observed);
+        let plan = plan_role(&policy, &policy.roles[0], &observed, now());
         assert_eq!(gist(&plan), [(Control::IamRole, Severity::High, disposition, "role")]);
         assert_eq!((plan.actions, plan.state), (vec![], TargetState::Unknown), "{class:?}");
     }
     let mut observed = seen(None);
     observed.roles.clear();
-    let plan = plan_role(&policy, &policy.roles[0], &observed);
+    let plan = plan_role(&policy, &policy.roles[0], &observed, now());
     assert_eq!((plan.actions, plan.state), (vec![], TargetState::Unknown));
 }
 
@@ -540,7 +541,7 @@ fn a_policy_that_cannot_be_read_proves_nothing() {
     role.attached_policy_arns.insert(FOREIGN.into());
     let mut observed = seen(Some(role));
     observed.managed_policies.clear();
-    let plan = plan_role(&policy, &policy.roles[0], &observed);
+    let plan = plan_role(&policy, &policy.roles[0], &observed, now());
     assert_eq!(
         gist(&plan)[0],
         (
@@ -574,7 +575,7 @@ fn what_bucket_policies_grant_the_role_is_closed_by_its_own_deny() {
         };
         observed.buckets.insert(bucket.name.clone(), observation);
     }
-    let plan = plan_role(&policy, &policy.roles[0], &observed);
+    let plan = plan_role(&policy, &policy.roles[0], &observed, now());
     assert_eq!((plan.findings, plan.state), (vec![], TargetState::Compliant));
 }
 
@@ -588,7 +589,7 @@ fn a_policy_that_only_denies_is_kept_and_harms_no_proof() {
     role.attached_policy_arns.insert(deny_all.into());
     let mut observed = seen(Some(role));
     observed.managed_policies.insert(deny_all.into(), Ok(DENY_ALL.into()));
-    let plan = plan_role(&policy, &policy.roles[0], &observed);
+    let plan = plan_role(&policy, &policy.roles[0], &observed, now());
     assert_eq!(
         gist(&plan),
         [

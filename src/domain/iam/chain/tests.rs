@@ -1,0 +1,244 @@
+use super::*;
+use crate::domain::control::Part;
+use crate::domain::fixture::now;
+use crate::domain::iam::plan_role;
+use crate::domain::iam::simulated::{SPEC, made, policy_of, seen, settings};
+use crate::domain::observed::{EnforcerObservation, NamespaceObservation};
+
+const ARN: &str = "arn:aws:iam::123456789012:role/aidp/fraud-trainer";
+const EGRESS: &str = "
+egress:
+- name: training
+  namespaceSelector: {matchLabels: {team: ml}}
+  podSelector: {matchLabels: {workload: training}}
+  allow: [{type: CIDR, cidr: 0.0.0.0/0}]
+";
+
+fn policy() -> ValidatedPolicy {
+    policy_of(&format!("{SPEC}{EGRESS}"), &settings())
+}
+
+fn account(namespace: &str, name: &str, role_arn: Option<&str>) -> ServiceAccountObservation {
+    ServiceAccountObservation {
+        namespace: namespace.into(),
+        name: name.into(),
+        role_arn: role_arn.map(str::to_owned),
+    }
+}
+
+fn pod(name: &str, labels: &[(&str, &str)]) -> PodObservation {
+    PodObservation {
+        namespace: "ml".into(),
+        name: name.into(),
+        service_account: "trainer".into(),
+        labels: labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
+        static_credentials: false,
+    }
+}
+
+/// The listed ServiceAccount points at the role, and its pod is selected by the rule.
+fn good() -> ClusterObservation {
+    ClusterObservation {
+        namespaces: vec![NamespaceObservation {
+            name: "ml".into(),
+            labels: BTreeMap::from([("team".into(), "ml".into())]),
+            terminating: false,
+        }],
+        network_policies: Vec::new(),
+        enforcer: EnforcerObservation::Unknown,
+        service_accounts: Some(Ok(vec![account("ml", "trainer", Some(ARN))])),
+        pods: Some(Ok(vec![pod("train-0", &[("workload", "training")])])),
+    }
+}
+
+fn found(policy: &ValidatedPolicy, cluster: ClusterObservation) -> Vec<Finding> {
+    findings(policy, &policy.roles[0], ARN, &Ok(cluster))
+}
+
+/// What of the only finding decides.
+fn only(policy: &ValidatedPolicy, cluster: ClusterObservation) -> (Control, Severity, Gating, String, String) {
+    let found = found(policy, cluster);
+    assert_eq!(found.len(), 1, "{found:?}");
+    let Finding {
+        control,
+        severity,
+        gating,
+        path,
+        have,
+        ..
+    } = found[0].clone();
+    (control, severity, gating, path, have)
+}
+
+#[test]
+fn a_chain_without_a_fault_has_no_finding() {
+    assert_eq!(found(&policy(), good()), vec![]);
+}
+
+#[test]
+fn a_service_account_that_is_absent_or_points_nowhere_is_reported_with_the_command() {
+    let absent = ClusterObservation {
+        service_accounts: Some(Ok(vec![])),
+        pods: Some(Ok(vec![])),
+        ..good()
+    };
+    assert_eq!(
+        found(&policy(), absent.clone())[0].message,
+        "a listed ServiceAccount does not exist; run: kubectl create serviceaccount -n ml trainer && kubectl annotate \
+         serviceaccount -n ml trainer eks.amazonaws.com/role-arn=arn:aws:iam::123456789012:role/aidp/fraud-trainer --overwrite"
+    );
+    assert_eq!(
+        only(&policy(), absent),
+        (
+            Control::IamWorkloadIdentity,
+            Severity::Low,
+            Gating::ReportOnly,
+            "serviceAccounts[ml/trainer]".into(),
+            "absent".into()
+        )
+    );
+    let unannotated = ClusterObservation {
+        service_accounts: Some(Ok(vec![account("ml", "trainer", None)])),
+        ..good()
+    };
+    assert_eq!(
+        only(&policy(), unannotated),
+        (
+            Control::IamWorkloadIdentity,
+            Severity::Medium,
+            Gating::ReportOnly,
+            "serviceAccounts[ml/trainer].roleARN".into(),
+            "absent".into()
+        )
+    );
+}
+
+#[test]
+fn a_listed_service_account_with_another_role_is_not_proven() {
+    let other = "arn:aws:iam::123456789012:role/admin";
+    let cluster = ClusterObservation {
+        service_accounts: Some(Ok(vec![account("ml", "trainer", Some(other))])),
+        ..good()
+    };
+    let found = found(&policy(), cluster);
+    assert_eq!(found[0].disposition, Disposition::NeedsHuman(HumanReason::NotProven));
+    assert_eq!((found[0].gating, found[0].have.as_str()), (Gating::Gating, other));
+}
+
+#[test]
+fn a_service_account_that_points_at_the_role_unlisted_is_reported() {
+    let cluster = ClusterObservation {
+        service_accounts: Some(Ok(vec![
+            account("ml", "trainer", Some(ARN)),
+            account("dev", "trainer", Some(ARN)),
+            account("dev", "other", Some("arn:aws:iam::123456789012:role/other")),
+        ])),
+        ..good()
+    };
+    assert_eq!(
+        only(&policy(), cluster),
+        (
+            Control::IamWorkloadIdentity,
+            Severity::Medium,
+            Gating::ReportOnly,
+            "serviceAccounts[dev/trainer]".into(),
+            "pointing at the role".into()
+        )
+    );
+}
+
+#[test]
+fn keys_in_a_pods_environment_are_not_proven() {
+    let mut keyed = pod("train-1", &[("workload", "training")]);
+    keyed.static_credentials = true;
+    let mut other_account = keyed.clone();
+    other_account.service_account = "web".into();
+    let cluster = ClusterObservation {
+        pods: Some(Ok(vec![other_account, keyed])),
+        ..good()
+    };
+    assert_eq!(
+        only(&policy(), cluster),
+        (
+            Control::IamWorkloadIdentity,
+            Severity::High,
+            Gating::Gating,
+            "pods[ml/trainer].env".into(),
+            "train-1".into()
+        )
+    );
+}
+
+#[test]
+fn a_pod_that_no_egress_rule_selects_makes_egress_unrestricted() {
+    let unlabelled = ClusterObservation {
+        pods: Some(Ok(vec![pod("train-0", &[("workload", "training")]), pod("free", &[])])),
+        ..good()
+    };
+    let elsewhere = ClusterObservation {
+        namespaces: Vec::new(),
+        ..good()
+    };
+    for (cluster, name) in [(unlabelled, "free"), (elsewhere, "train-0")] {
+        let found = found(&policy(), cluster);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].control.info().part, Part::Egress);
+        assert_eq!(
+            (
+                found[0].disposition,
+                found[0].gating,
+                found[0].severity,
+                found[0].have.as_str()
+            ),
+            (
+                Disposition::NeedsHuman(HumanReason::NotEnforced),
+                Gating::Gating,
+                Severity::High,
+                name
+            )
+        );
+    }
+}
+
+#[test]
+fn without_egress_rules_pods_may_be_unselected() {
+    let policy = policy_of(SPEC, &settings());
+    let cluster = ClusterObservation {
+        pods: Some(Ok(vec![pod("free", &[])])),
+        ..good()
+    };
+    assert_eq!(found(&policy, cluster), vec![]);
+}
+
+#[test]
+fn what_may_not_be_listed_is_said_and_a_passing_failure_is_not() {
+    for (class, count) in [(ErrorClass::AccessDenied, 2), (ErrorClass::Transient, 0)] {
+        let error = CallError {
+            operation: "list pods",
+            class,
+            code: None,
+            message: "no".into(),
+        };
+        let cluster = ClusterObservation {
+            service_accounts: Some(Err(error.clone())),
+            pods: Some(Err(error)),
+            ..good()
+        };
+        let found = found(&policy(), cluster);
+        assert_eq!(found.len(), count);
+        assert!(found.iter().all(|f| f.gating == Gating::ReportOnly));
+    }
+}
+
+#[test]
+fn what_pods_reach_does_not_change_the_state_of_the_role() {
+    let policy = policy();
+    let mut observed = seen(Some(made(&policy)));
+    observed.cluster = Ok(ClusterObservation {
+        pods: Some(Ok(vec![pod("free", &[])])),
+        ..good()
+    });
+    let plan = plan_role(&policy, &policy.roles[0], &observed, now());
+    assert_eq!(plan.state, crate::api::TargetState::Compliant);
+    assert_eq!(plan.findings.len(), 1);
+}
