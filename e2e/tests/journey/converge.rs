@@ -72,7 +72,15 @@ fn a_bucket_a_role_and_egress_come_into_line_and_the_object_says_so() {
         assert_eq!(seen.text("/status/summary/buckets"), "1/1");
         assert_eq!(seen.text("/status/summary/roles"), "1/1");
         assert_eq!(seen.text("/status/summary/egress"), "1/1");
-        assert_eq!(seen.findings(), Vec::<String>::new());
+        assert_eq!(
+            seen.findings(),
+            [
+                "IAM.WorkloadIdentity role/fraud-trainer serviceAccounts[ml/trainer]",
+                "S3.AccessLogging bucket/fraud-data accessLogging",
+                "S3.ObjectOwnership bucket/fraud-data objectOwnership"
+            ],
+            "what the policy leaves out is reported: two controls, and a ServiceAccount that does not exist"
+        );
         assert_eq!(
             [seen.status("BucketsProtected"), seen.status("RolesReadOnly")],
             ["True", "True"]
@@ -199,7 +207,7 @@ fn a_control_that_is_left_out_is_counted_and_not_enforced() {
         assert!(!ours(bucket.policy.as_ref()).is_empty());
         let message = seen.condition("Ready").expect("Ready").message;
         assert!(
-            message.contains("3 of 4 controls are report-only"),
+            message.contains("5 of 6 controls are report-only"),
             "the message counts what is not enforced: {message}"
         );
         Ok(())
