@@ -21,7 +21,7 @@ check: ## What to run before a commit: format, clippy, unit tests
 	cargo clippy --workspace --all-targets --features aidp-e2e/e2e -- -D warnings
 	cargo test --workspace --quiet
 
-generate: ## Rewrites the generated files (crds/, the chart's CRD, docs/api.md, docs/controls.md)
+generate: ## Rewrites the generated files (crds/, the chart's CRD, charts/install.yaml, docs/api.md, docs/controls.md)
 	e2e/generate.sh
 
 test: ## Everything CI runs, with a table of seconds per stage (some: make test STAGES="clippy deny")
@@ -44,7 +44,7 @@ advisories: ## Known vulnerabilities of the dependencies (fetches the RustSec da
 
 tools: ## Builds or installs everything `make test` needs, ahead of time
 	e2e/controlplane/build.sh
-	e2e/tools.sh moto cargo-deny
+	e2e/tools.sh moto cargo-deny helm
 
 tools-fakecloud: ## Builds fakecloud, the emulator that enforces policies (~10 min)
 	e2e/tools.sh fakecloud

@@ -35,7 +35,7 @@ step "Prerequisites"
 need cargo "Install Rust 1.95 or newer from https://rustup.rs/."
 need cc "Debian, Ubuntu: apt-get install build-essential."
 need_basics; need_python
-if [ -z "${KUBEBUILDER_ASSETS:-}" ]; then need_go; fi
+if [ -z "${KUBEBUILDER_ASSETS:-}" ] || [ -z "${AIDP_HELM:-}" ]; then need_go; fi
 note "all there"
 [ ! -d "$D" ] || stop # a demo that was kept, or killed
 trap failed EXIT
@@ -45,6 +45,7 @@ mkdir -p "$D"
 step "Building (the first time takes some minutes; later runs find everything in $AIDP_CACHE and target/)"
 BIN=$("$E2E/controlplane/build.sh")
 moto=$("$E2E/tools.sh" moto)
+helm=$("$E2E/tools.sh" helm)
 if [ -z "${AIDP_BIN:-}" ] || [ -z "${AIDP_PROXY_BIN:-}" ]; then
   (cd "$root" && cargo build --workspace --bins)
   target=$(cd "$root" && cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
@@ -69,8 +70,9 @@ step "A bucket as one finds them: no encryption configured, open to plaintext, s
 outsider seed
 outsider show
 
-step "Installing the CRD and the operator's rights, and starting the operator with its own ServiceAccount's token"
-kubectl apply --server-side -f "$root/crds" -f "$root/deploy/rbac.yaml" >"$D/apply.log"
+step "Installing the chart, and starting the operator with its ServiceAccount's token: no node runs here that would start its pods"
+note '$ helm install aidp charts/aidp --namespace aidp-system --create-namespace'
+"$helm" install aidp "$root/charts/aidp" --namespace aidp-system --create-namespace >"$D/install.log"
 kubectl wait --for=condition=Established --timeout=60s crd/aidataprotectionpolicies.aidp.dev >/dev/null
 kubectl create namespace ml >/dev/null
 token=$(kubectl create token aidp -n aidp-system --duration=12h)

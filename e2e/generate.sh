@@ -16,8 +16,24 @@ generated() {
     cp "$fresh" "$file"
   fi
 }
+# The chart with its default values for whoever does without Helm: its namespace before it, Helm's own labels taken away.
+plain_manifests() {
+  cat <<Y
+# Generated from charts/aidp by e2e/generate.sh: the chart with its default values, for whoever does without Helm.
+#   kubectl apply --server-side -f charts/install.yaml
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: aidp-system
+  labels:
+    pod-security.kubernetes.io/enforce: restricted
+Y
+  "$helm" template aidp charts/aidp --namespace aidp-system --skip-tests | sed -E '/^ *(helm.sh\/chart|app.kubernetes.io\/managed-by): /d'
+}
+helm=$(e2e/tools.sh helm)
 [ "${1:-}" != --check ] || check=1
 generated crds/aidp.dev_aidataprotectionpolicies.yaml "$aidp" crd
 generated charts/aidp/files/crd.yaml "$aidp" crd
+generated charts/install.yaml plain_manifests
 generated docs/api.md "$aidp" docs api
 generated docs/controls.md "$aidp" docs controls

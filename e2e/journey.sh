@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 need_basics; need_python
 if [ -z "${KUBECONFIG:-}" ]; then e2e/controlplane/build.sh >/dev/null; else say "using the cluster of KUBECONFIG=$KUBECONFIG"; fi
 e2e/tools.sh moto >/dev/null
+AIDP_HELM=$(e2e/tools.sh helm); export AIDP_HELM
 AIDP_BIN=$(aidp_binary); export AIDP_BIN
 rm -f target/e2e/seconds
 status=0

@@ -8,7 +8,7 @@ need cargo "Install Rust from https://rustup.rs/."
 need git "Debian, Ubuntu: apt-get install git."
 need cc "aws-lc and the Rust linker need a C compiler. Debian, Ubuntu: apt-get install build-essential."
 need_basics; need_python
-[ -n "${KUBEBUILDER_ASSETS:-}" ] || need_go
+[ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -n "${AIDP_HELM:-}" ] || need_go
 
 wanted=" $* " names=() seconds=() results=() failed=0
 stage() {
@@ -18,7 +18,7 @@ stage() {
   if "$@"; then results+=(ok); else results+=(FAILED); failed=1; fi
   names+=("$name") seconds+=($((SECONDS - start)))
 }
-tools() { e2e/tools.sh moto cargo-deny && e2e/controlplane/build.sh; }
+tools() { e2e/tools.sh moto cargo-deny helm && e2e/controlplane/build.sh; }
 
 # The demo as a user runs it, on the binaries that the tests built.
 demo() {
@@ -31,8 +31,8 @@ stage clippy cargo clippy --workspace --all-targets --features aidp-e2e/e2e -- -
 stage no-operator cargo clippy -p aidp --no-default-features -- -D warnings
 stage compile cargo test --workspace --no-run
 stage unit cargo test --workspace --no-fail-fast
-stage generated e2e/generate.sh --check
 stage tools tools
+stage generated e2e/generate.sh --check
 stage deny make --no-print-directory deny
 stage e2e e2e/journey.sh
 stage demo demo

@@ -4,6 +4,8 @@
 #   cargo-deny  licences, bans and sources of the dependencies
 #   fakecloud   AWS emulator that enforces policies (AGPL: only ever a separate process of tests)
 #   versitygw   S3 server that lacks half of the S3 API (Apache-2.0)
+#   helm        renders, checks and installs the chart; AIDP_HELM names another one (Apache-2.0)
+#   promtool    tests the chart's alerts (Apache-2.0)
 # Every version is pinned here or in the file next to the tool; the path in the cache changes with it.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
@@ -55,6 +57,29 @@ make_versitygw() {
   GOBIN=$1/bin GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS=-mod=mod go install "github.com/versity/versitygw/cmd/versitygw@$VERSITYGW" >&2
 }
 
+# Pinned with the control plane, from whose builder it comes; a folder of given Kubernetes binaries does not hold it.
+helm() {
+  if [ -n "${AIDP_HELM:-}" ]; then echo "$AIDP_HELM"; return; fi
+  local folder; folder=$(KUBEBUILDER_ASSETS='' "$E2E/controlplane/build.sh" helm) && echo "$folder/helm"
+}
+
+promtool() {
+  local dir; dir=$AIDP_CACHE/tools/promtool-$(key "$E2E/promtool/go.mod" "$E2E/promtool/go.sum")
+  [ -x "$dir/promtool" ] || locked promtool make_promtool "$dir"
+  echo "$dir/promtool"
+}
+make_promtool() {
+  [ -x "$1/promtool" ] && return
+  need_go
+  say "building promtool into $1 (once, ~2 min)"
+  mkdir -p "$1"
+  # Without the dozens of service discoveries, whose clients are most of Prometheus.
+  (cd "$E2E/promtool" && GOTOOLCHAIN=local CGO_ENABLED=0 GOWORK=off GOFLAGS=-mod=readonly \
+    go build -trimpath -tags remove_all_sd -ldflags '-s -w' -o "$1/promtool.new" github.com/prometheus/prometheus/cmd/promtool >&2) \
+    || die "go build of promtool failed"
+  mv "$1/promtool.new" "$1/promtool"
+}
+
 need openssl "Debian, Ubuntu: apt-get install openssl."
 mkdir -p "$AIDP_CACHE/tools"
 for tool in "$@"; do
@@ -63,6 +88,8 @@ for tool in "$@"; do
     cargo-deny) cargo_tool cargo-deny "$CARGO_DENY" 4 --no-default-features ;;
     fakecloud) cargo_tool fakecloud "$FAKECLOUD" 10 --debug ;;
     versitygw) versitygw ;;
-    *) die "unknown tool '$tool': moto, cargo-deny, fakecloud or versitygw" ;;
+    helm) helm ;;
+    promtool) promtool ;;
+    *) die "unknown tool '$tool': moto, cargo-deny, fakecloud, versitygw, helm or promtool" ;;
   esac
 done

@@ -46,7 +46,7 @@ pub enum StartError {
     #[error("no configuration for the Kubernetes API found (neither KUBECONFIG nor a ServiceAccount): {0}")]
     Kubeconfig(Box<dyn std::error::Error + Send + Sync>),
     /// The API server refuses what the operator needs to start.
-    #[error("{0}; see deploy/rbac.yaml for the rights that the operator needs")]
+    #[error("{0}; the chart's ClusterRole (charts/aidp/templates/rbac.yaml) has the rights that the operator needs")]
     Refused(CallError),
     /// `AWS_CA_BUNDLE`.
     #[error(transparent)]

@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod aws;
 pub mod emulator;
+pub mod helm;
 pub mod operator;
 pub mod plane;
 pub mod process;

@@ -9,13 +9,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::process::{e2e_dir, project_dir};
+use crate::helm::{CHART, helm};
+use crate::process::e2e_dir;
 use crate::{Error, Result};
 
 /// Namespace of the operator.
 pub const NAMESPACE: &str = "aidp-system";
 
-/// ServiceAccount of the operator.
+/// ServiceAccount of the operator; the chart names everything after its release, so that is the release's name too.
 pub const SERVICE_ACCOUNT: &str = "aidp";
 
 /// A running control plane, or the cluster that `KUBECONFIG` names.
@@ -264,13 +265,27 @@ impl Plane {
         })
     }
 
-    /// CRD, namespace, ServiceAccount, ClusterRole: what an installation consists of, from the files that users apply.
+    /// CRD, namespace, ServiceAccount and RBAC: the chart, but for the operator's pods, which no node would run.
     fn prepare(&self) -> Result<()> {
-        for manifest in ["crds", "deploy/rbac.yaml"] {
-            let path = project_dir().join(manifest);
-            let path = path.to_str().ok_or("the project's path is not UTF-8")?;
-            self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", path], None)?;
-        }
+        let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+        let rights = helm(
+            None,
+            &[
+                "template",
+                SERVICE_ACCOUNT,
+                CHART,
+                "--namespace",
+                NAMESPACE,
+                "--show-only",
+                "templates/crd.yaml",
+                "--show-only",
+                "templates/serviceaccount.yaml",
+                "--show-only",
+                "templates/rbac.yaml",
+            ],
+        )?;
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        self.kubectl(&apply, Some(&format!("{namespace}\n---\n{rights}")))?;
         self.kubectl(
             &[
                 "wait",
