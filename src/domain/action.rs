@@ -7,9 +7,16 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::finding::{FindingKey, Target};
 use super::names::{BucketName, Region, RoleName};
-use super::observed::{AccessLoggingState, EncryptionRule, PublicAccessBlock};
+use super::observed::{
+    AccessLoggingState, BucketAcl, EncryptionRule, EncryptionState, ObjectOwnershipState, PublicAccessBlock,
+    VersioningState,
+};
 
 /// One write. Every variant carries all it needs: executing takes no decision.
+///
+/// A write to a bucket carries what the decision rests on (`seen`). The executor reads that again right before, and does
+/// not write if it is any other by then: somebody may have set something stronger, and the next pass plans anew. S3 has no
+/// conditional write of a setting, so this keeps the window small and cannot close it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
     /// `s3:PutBucketEncryption` with exactly one rule.
@@ -18,11 +25,12 @@ pub enum Action {
         bucket: BucketName,
         /// Its region.
         region: Region,
+        /// The encryption that the decision rests on, as read.
+        seen: EncryptionState,
         /// The whole rule; `blocked_encryption_types: None` is left out of the request.
         rule: EncryptionRule,
     },
-    /// `s3:PutBucketPolicy`. The executor reads the policy again right before, and does not write if it is no longer
-    /// `seen`; it reads once more afterwards.
+    /// `s3:PutBucketPolicy`. The same policy in another spelling counts as `seen`.
     PutBucketPolicy {
         /// Bucket.
         bucket: BucketName,
@@ -33,7 +41,7 @@ pub enum Action {
         /// The whole new policy, compact JSON.
         document: String,
     },
-    /// `s3:DeleteBucketPolicy`, where nothing but our statements was left. Same re-reading.
+    /// `s3:DeleteBucketPolicy`, where nothing but our statements was left.
     DeleteBucketPolicy {
         /// Bucket.
         bucket: BucketName,
@@ -48,6 +56,8 @@ pub enum Action {
         bucket: BucketName,
         /// Its region.
         region: Region,
+        /// The settings that the decision rests on, as read; None = there were none.
+        seen: Option<PublicAccessBlock>,
         /// The settings.
         settings: PublicAccessBlock,
     },
@@ -57,6 +67,8 @@ pub enum Action {
         bucket: BucketName,
         /// Its region.
         region: Region,
+        /// The state that the decision rests on, as read.
+        seen: VersioningState,
     },
     /// `s3:PutBucketOwnershipControls` with BucketOwnerEnforced.
     EnforceBucketOwner {
@@ -64,6 +76,10 @@ pub enum Action {
         bucket: BucketName,
         /// Its region.
         region: Region,
+        /// The ownership that the decision rests on, as read; None = none set.
+        seen: Option<ObjectOwnershipState>,
+        /// The ACL that the decision rests on: what it grants ends.
+        acl: BucketAcl,
     },
     /// `s3:PutBucketLogging`.
     PutBucketLogging {
@@ -71,6 +87,8 @@ pub enum Action {
         bucket: BucketName,
         /// Its region.
         region: Region,
+        /// The configuration that the decision rests on, as read; None = logging was off.
+        seen: Option<AccessLoggingState>,
         /// The whole configuration.
         logging: AccessLoggingState,
     },

@@ -16,5 +16,6 @@ mod crd;
 mod egress;
 mod faults;
 mod ownership;
+mod race;
 mod steady;
 mod tamper;

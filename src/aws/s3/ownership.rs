@@ -38,7 +38,7 @@ impl AccountSession {
         }
     }
 
-    pub(super) async fn get_bucket_acl(&self, at: &Place) -> Result<BucketAcl, Failure> {
+    pub(in crate::aws) async fn get_bucket_acl(&self, at: &Place) -> Result<BucketAcl, Failure> {
         const OPERATION: &str = "GetBucketAcl";
         let request = self
             .clients(&at.region)

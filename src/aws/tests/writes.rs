@@ -8,7 +8,8 @@ use aws_smithy_runtime_api::shared::IntoShared;
 use super::*;
 use crate::domain::action::Action;
 use crate::domain::observed::{
-    AccessLoggingState, AclGrant, EncryptionRule, ErrorClass, Grantee, LogKeyFormat, PublicAccessBlock,
+    AccessLoggingState, AclGrant, BucketAcl, EncryptionRule, EncryptionState, ErrorClass, Grantee, LogKeyFormat,
+    PublicAccessBlock, VersioningState,
 };
 use crate::domain::report::{ActionResult, SkipReason};
 
@@ -28,6 +29,7 @@ fn put_encryption(blocked: Option<Vec<String>>) -> Action {
     Action::PutBucketEncryption {
         bucket: bucket("data"),
         region: home(),
+        seen: EncryptionState::Implicit,
         rule: EncryptionRule {
             algorithm: Some("aws:kms".to_owned()),
             kms_key_id: Some("arn:aws:kms:eu-west-1:123456789012:key/k".to_owned()),
@@ -41,6 +43,7 @@ fn block_public_access() -> Action {
     Action::PutPublicAccessBlock {
         bucket: bucket("data"),
         region: home(),
+        seen: None,
         settings: PublicAccessBlock {
             block_public_acls: true,
             ignore_public_acls: true,
@@ -54,7 +57,154 @@ fn enable_versioning() -> Action {
     Action::EnableBucketVersioning {
         bucket: bucket("data"),
         region: home(),
+        seen: VersioningState::Suspended,
     }
+}
+
+fn enforce_owner() -> Action {
+    Action::EnforceBucketOwner {
+        bucket: bucket("data"),
+        region: home(),
+        seen: None,
+        acl: BucketAcl {
+            owner: Some("owner-id".to_owned()),
+            grants: vec![AclGrant {
+                grantee: Grantee::CanonicalUser("owner-id".to_owned()),
+                permission: "FULL_CONTROL".to_owned(),
+            }],
+        },
+    }
+}
+
+fn put_logging(logging: AccessLoggingState) -> Action {
+    Action::PutBucketLogging {
+        bucket: bucket("data"),
+        region: home(),
+        seen: None,
+        logging,
+    }
+}
+
+fn central_logs() -> AccessLoggingState {
+    AccessLoggingState {
+        target_bucket: "central-logs".to_owned(),
+        target_prefix: "s3/".to_owned(),
+        key_format: Some(LogKeyFormat::Partitioned(Some("EventTime".to_owned()))),
+        target_grants: vec![AclGrant {
+            grantee: Grantee::Group("http://acs.amazonaws.com/groups/s3/LogDelivery".to_owned()),
+            permission: "READ".to_owned(),
+        }],
+    }
+}
+
+const OWNER: &str = "<Owner><ID>owner-id</ID></Owner>";
+
+fn full_control(id: &str) -> String {
+    format!(
+        "<Grant><Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"CanonicalUser\"><ID>{id}</ID>\
+         </Grantee><Permission>FULL_CONTROL</Permission></Grant>"
+    )
+}
+
+/// The bucket as every action here has seen it; any write is taken.
+fn as_seen(operation: &str) -> Answer {
+    match operation {
+        "GetBucketPolicy" => ok(SEEN),
+        "GetBucketEncryption" => s3_error(404, "ServerSideEncryptionConfigurationNotFoundError"),
+        "GetPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
+        "GetBucketVersioning" => versioning_answer("<Status>Suspended</Status>"),
+        "GetBucketOwnershipControls" => s3_error(404, "OwnershipControlsNotFoundError"),
+        "GetBucketAcl" => acl_answer(OWNER, &full_control("owner-id")),
+        "GetBucketLogging" => logging_answer(""),
+        _ => status(200),
+    }
+}
+
+/// Each write of a setting, the reading that it rests on, and something that is no longer what was seen: stronger, or
+/// somebody else's.
+fn setting_writes() -> Vec<(Action, &'static str, Answer)> {
+    let dsse = "<ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms:dsse</SSEAlgorithm>\
+                </ApplyServerSideEncryptionByDefault>";
+    let theirs = "<LoggingEnabled><TargetBucket>theirs</TargetBucket><TargetPrefix>x/</TargetPrefix></LoggingEnabled>";
+    let everybody = full_control("owner-id") + &full_control("partner-id");
+    vec![
+        (put_encryption(None), "GetBucketEncryption", encryption_answer(dsse)),
+        (block_public_access(), "GetPublicAccessBlock", ok(BLOCKED)),
+        (
+            enable_versioning(),
+            "GetBucketVersioning",
+            versioning_answer("<Status>Enabled</Status>"),
+        ),
+        (
+            enforce_owner(),
+            "GetBucketOwnershipControls",
+            ownership_answer("BucketOwnerPreferred"),
+        ),
+        (enforce_owner(), "GetBucketAcl", acl_answer(OWNER, &everybody)),
+        (put_logging(central_logs()), "GetBucketLogging", logging_answer(theirs)),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setting_that_changed_underneath_is_not_overwritten() {
+    for (action, reading, changed) in setting_writes() {
+        let aws = Aws::new(move |request, _| {
+            if request.operation == reading {
+                changed.clone()
+            } else {
+                as_seen(&request.operation)
+            }
+        })
+        .await;
+        let result = aws.session.execute(&action, &LEADER).await;
+        assert_eq!(result, ActionResult::ChangedUnderneath, "{action}");
+        let operations = aws.operations();
+        assert_eq!(operations.last().map(String::as_str), Some(reading), "{action}");
+        assert!(operations.iter().all(|o| o.starts_with("Get")), "{operations:?}");
+        assert!(operations.len() <= 2, "{operations:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setting_that_cannot_be_read_again_is_not_written() {
+    for (action, reading, _) in setting_writes() {
+        let aws = Aws::new(move |request, _| {
+            if request.operation == reading {
+                s3_error(403, "AccessDenied")
+            } else {
+                as_seen(&request.operation)
+            }
+        })
+        .await;
+        let ActionResult::Failed(error) = aws.session.execute(&action, &LEADER).await else {
+            panic!("{action} without {reading}")
+        };
+        assert_eq!((error.operation, error.class), (reading, ErrorClass::AccessDenied));
+        assert!(aws.operations().iter().all(|o| o.starts_with("Get")), "{action}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_change_underneath_the_next_look_reads_anew() {
+    let aws = Aws::new(|request, before| match (request.operation.as_str(), before) {
+        ("GetBucketVersioning", 1..) => versioning_answer("<Status>Enabled</Status>"),
+        (operation, _) => as_seen(operation),
+    })
+    .await;
+    let reads = crate::aws::BucketReads {
+        versioning: true,
+        ..Default::default()
+    };
+    let look = || async {
+        let seen = aws
+            .session
+            .observe_bucket(&bucket("data"), reads, Some(&home()), AGE)
+            .await;
+        seen.versioning
+    };
+    assert_eq!(look().await, Some(Ok(VersioningState::Suspended)));
+    aws.session.execute(&enable_versioning(), &LEADER).await;
+    assert_eq!(look().await, Some(Ok(VersioningState::Enabled)));
 }
 
 fn create_role() -> Action {
@@ -201,14 +351,14 @@ async fn encryption_is_sent_whole_and_a_dropped_field_is_noticed() {
         (stored(blocked), ActionResult::Done),
         (stored(""), ActionResult::NotObserved),
     ] {
-        let aws = Aws::new(move |request, _| match request.operation.as_str() {
-            "PutBucketEncryption" => status(200),
-            _ => answer.clone(),
+        let aws = Aws::new(move |request, before| match (request.operation.as_str(), before) {
+            ("GetBucketEncryption", 1) => answer.clone(),
+            (operation, _) => as_seen(operation),
         })
         .await;
         let action = put_encryption(Some(vec!["SSE-C".to_owned()]));
         assert_eq!(aws.session.execute(&action, &LEADER).await, expected);
-        let body = &aws.requests()[0].body;
+        let body = &aws.requests()[1].body;
         assert!(body.contains("<SSEAlgorithm>aws:kms</SSEAlgorithm>"), "{body}");
         assert!(
             body.contains("<KMSMasterKeyID>arn:aws:kms:eu-west-1:123456789012:key/k<"),
@@ -217,24 +367,24 @@ async fn encryption_is_sent_whole_and_a_dropped_field_is_noticed() {
         assert!(body.contains("<BucketKeyEnabled>true</BucketKeyEnabled>"), "{body}");
         assert!(body.contains(blocked), "{body}");
     }
-    let aws = Aws::new(move |request, _| match request.operation.as_str() {
-        "PutBucketEncryption" => status(200),
-        _ => stored(""),
+    let aws = Aws::new(move |request, before| match (request.operation.as_str(), before) {
+        ("GetBucketEncryption", 1) => stored(""),
+        (operation, _) => as_seen(operation),
     })
     .await;
     assert_eq!(
         aws.session.execute(&put_encryption(None), &LEADER).await,
         ActionResult::Done
     );
-    assert!(!aws.requests()[0].body.contains("BlockedEncryptionTypes"));
+    assert!(!aws.requests()[1].body.contains("BlockedEncryptionTypes"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn settings_of_a_bucket_are_written_and_read_back() {
-    let aws = Aws::new(|request, _| match request.operation.as_str() {
-        "GetPublicAccessBlock" => ok(BLOCKED),
-        "GetBucketVersioning" => versioning_answer("<Status>Enabled</Status>"),
-        _ => status(200),
+    let aws = Aws::new(|request, before| match (request.operation.as_str(), before) {
+        ("GetPublicAccessBlock", 1) => ok(BLOCKED),
+        ("GetBucketVersioning", 1) => versioning_answer("<Status>Enabled</Status>"),
+        (operation, _) => as_seen(operation),
     })
     .await;
     assert_eq!(
@@ -246,16 +396,11 @@ async fn settings_of_a_bucket_are_written_and_read_back() {
         ActionResult::Done
     );
     let requests = aws.requests();
-    assert_eq!(requests[0].body.matches(">true<").count(), 4, "{}", requests[0].body);
-    assert!(requests[2].body.contains("<Status>Enabled</Status>") && !requests[2].body.contains("MfaDelete"));
+    assert_eq!(requests[1].body.matches(">true<").count(), 4, "{}", requests[1].body);
+    assert!(requests[4].body.contains("<Status>Enabled</Status>") && !requests[4].body.contains("MfaDelete"));
     assert!(requests.iter().all(|r| r.expected_owner.as_deref() == Some(ACCOUNT)));
 
-    let forgetful = Aws::new(|request, _| match request.operation.as_str() {
-        "GetPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
-        "GetBucketVersioning" => versioning_answer("<Status>Suspended</Status>"),
-        _ => status(200),
-    })
-    .await;
+    let forgetful = Aws::new(|request, _| as_seen(&request.operation)).await;
     for action in [block_public_access(), enable_versioning()] {
         assert_eq!(
             forgetful.session.execute(&action, &LEADER).await,
@@ -294,6 +439,8 @@ fn one_of_each() -> Vec<(Action, &'static str)> {
         (put_encryption(None), "PutBucketEncryption"),
         (block_public_access(), "PutPublicAccessBlock"),
         (enable_versioning(), "PutBucketVersioning"),
+        (enforce_owner(), "PutBucketOwnershipControls"),
+        (put_logging(central_logs()), "PutBucketLogging"),
         (create_role(), "CreateRole"),
         (put_role_policy(), "PutRolePolicy"),
         (
@@ -352,7 +499,7 @@ fn one_of_each() -> Vec<(Action, &'static str)> {
 async fn a_throttled_write_is_not_repeated() {
     for (action, operation) in one_of_each() {
         let aws = Aws::new(|request, _| match request.operation.as_str() {
-            "GetBucketPolicy" => ok(SEEN),
+            reading if reading.starts_with("Get") => as_seen(reading),
             _ if request.body.starts_with("Action=") => iam_error(400, "Throttling", "Rate exceeded"),
             _ => s3_error(503, "SlowDown"),
         })
@@ -370,7 +517,7 @@ async fn a_throttled_write_is_not_repeated() {
 async fn who_is_not_the_leader_sends_no_write() {
     for (action, operation) in one_of_each() {
         let aws = Aws::new(|request, _| match request.operation.as_str() {
-            "GetBucketPolicy" => ok(SEEN),
+            reading if reading.starts_with("Get") => as_seen(reading),
             other => panic!("{other} was sent"),
         })
         .await;
@@ -557,9 +704,9 @@ async fn a_role_on_which_something_foreign_hangs_by_now_keeps_everything() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_write_the_next_look_reads_anew() {
-    let aws = Aws::new(|request, _| match request.operation.as_str() {
-        "GetBucketVersioning" => versioning_answer("<Status>Enabled</Status>"),
-        _ => status(200),
+    let aws = Aws::new(|request, before| match (request.operation.as_str(), before) {
+        ("GetBucketVersioning", 2..) => versioning_answer("<Status>Enabled</Status>"),
+        (operation, _) => as_seen(operation),
     })
     .await;
     let reads = crate::aws::BucketReads {
@@ -578,31 +725,37 @@ async fn after_a_write_the_next_look_reads_anew() {
     look().await;
     assert_eq!(
         aws.operations()[1..],
-        ["PutBucketVersioning", "GetBucketVersioning", "GetBucketVersioning"]
+        [
+            "GetBucketVersioning",
+            "PutBucketVersioning",
+            "GetBucketVersioning",
+            "GetBucketVersioning"
+        ]
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn object_ownership_is_written_and_read_back() {
-    let action = Action::EnforceBucketOwner {
-        bucket: bucket("data"),
-        region: home(),
-    };
     for (read_back, expected) in [
         ("BucketOwnerEnforced", ActionResult::Done),
         ("ObjectWriter", ActionResult::NotObserved),
     ] {
-        let aws = Aws::new(move |request, _| match request.operation.as_str() {
-            "PutBucketOwnershipControls" => status(200),
-            _ => ownership_answer(read_back),
+        let aws = Aws::new(move |request, before| match (request.operation.as_str(), before) {
+            ("GetBucketOwnershipControls", 1) => ownership_answer(read_back),
+            (operation, _) => as_seen(operation),
         })
         .await;
-        assert_eq!(aws.session.execute(&action, &LEADER).await, expected);
+        assert_eq!(aws.session.execute(&enforce_owner(), &LEADER).await, expected);
         assert_eq!(
             aws.operations(),
-            ["PutBucketOwnershipControls", "GetBucketOwnershipControls"]
+            [
+                "GetBucketOwnershipControls",
+                "GetBucketAcl",
+                "PutBucketOwnershipControls",
+                "GetBucketOwnershipControls"
+            ]
         );
-        let written = &aws.requests()[0];
+        let written = &aws.requests()[2];
         assert!(
             written
                 .body
@@ -614,30 +767,17 @@ async fn object_ownership_is_written_and_read_back() {
 
 #[tokio::test(start_paused = true)]
 async fn access_logging_is_written_with_what_others_shaped_and_read_back() {
-    let logging = AccessLoggingState {
-        target_bucket: "central-logs".to_owned(),
-        target_prefix: "s3/".to_owned(),
-        key_format: Some(LogKeyFormat::Partitioned(Some("EventTime".to_owned()))),
-        target_grants: vec![AclGrant {
-            grantee: Grantee::Group("http://acs.amazonaws.com/groups/s3/LogDelivery".to_owned()),
-            permission: "READ".to_owned(),
-        }],
-    };
-    let action = Action::PutBucketLogging {
-        bucket: bucket("data"),
-        region: home(),
-        logging,
-    };
+    let action = put_logging(central_logs());
     let stored =
         "<LoggingEnabled><TargetBucket>central-logs</TargetBucket><TargetPrefix>s3/</TargetPrefix></LoggingEnabled>";
     for (read_back, expected) in [(stored, ActionResult::Done), ("", ActionResult::NotObserved)] {
-        let aws = Aws::new(move |request, _| match request.operation.as_str() {
-            "PutBucketLogging" => status(200),
-            _ => logging_answer(read_back),
+        let aws = Aws::new(move |request, before| match (request.operation.as_str(), before) {
+            ("GetBucketLogging", 1) => logging_answer(read_back),
+            (operation, _) => as_seen(operation),
         })
         .await;
         assert_eq!(aws.session.execute(&action, &LEADER).await, expected);
-        let body = &aws.requests()[0].body;
+        let body = &aws.requests()[1].body;
         for part in [
             "<TargetBucket>central-logs</TargetBucket>",
             "<TargetPrefix>s3/</TargetPrefix>",

@@ -8,21 +8,35 @@ use aws_sdk_s3::types::{
 };
 use aws_smithy_types::error::operation::BuildError;
 
-use super::{Outcome, s3::observed};
+use super::{Outcome, Written, s3::observed};
 use crate::aws::call::{Service, WriteGuard};
 use crate::aws::classify::Failure;
 use crate::aws::s3::Place;
 use crate::aws::session::AccountSession;
-use crate::domain::observed::{AccessLoggingState, AclGrant, ErrorClass, Grantee, LogKeyFormat, ObjectOwnershipState};
+use crate::domain::observed::{
+    AccessLoggingState, AclGrant, BucketAcl, ErrorClass, Grantee, LogKeyFormat, ObjectOwnershipState,
+};
 
 impl AccountSession {
-    pub(super) async fn enforce_bucket_owner(&self, at: &Place, guard: &dyn WriteGuard) -> Outcome {
+    pub(super) async fn enforce_bucket_owner(
+        &self,
+        at: &Place,
+        seen: Option<ObjectOwnershipState>,
+        acl: &BucketAcl,
+        guard: &dyn WriteGuard,
+    ) -> Outcome {
         const OPERATION: &str = "PutBucketOwnershipControls";
         let rule = OwnershipControlsRule::builder()
             .object_ownership(ObjectOwnership::BucketOwnerEnforced)
             .build()
             .and_then(|rule| OwnershipControls::builder().rules(rule).build())
             .map_err(|e| unbuildable(OPERATION, &e))?;
+        // The ACL too: a grant that came meanwhile would end unseen.
+        if self.get_bucket_ownership_controls(at).await? != seen || self.get_bucket_acl(at).await? != *acl {
+            self.shared.readings.object_ownership.invalidate(at);
+            self.shared.readings.acl.invalidate(at);
+            return Ok(Written::ChangedUnderneath);
+        }
         let request = self
             .clients(&at.region)
             .s3_once
@@ -42,11 +56,16 @@ impl AccountSession {
     pub(super) async fn put_bucket_logging(
         &self,
         at: &Place,
+        seen: Option<&AccessLoggingState>,
         logging: &AccessLoggingState,
         guard: &dyn WriteGuard,
     ) -> Outcome {
         const OPERATION: &str = "PutBucketLogging";
         let enabled = logging_enabled(logging).map_err(|e| unbuildable(OPERATION, &e))?;
+        if self.get_bucket_logging(at).await?.as_ref() != seen {
+            self.shared.readings.access_logging.invalidate(at);
+            return Ok(Written::ChangedUnderneath);
+        }
         let request = self
             .clients(&at.region)
             .s3_once

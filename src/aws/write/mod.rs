@@ -39,10 +39,16 @@ impl AccountSession {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of action")]
     async fn write(&self, action: &Action, guard: &dyn WriteGuard) -> Outcome {
         match action {
-            Action::PutBucketEncryption { bucket, region, rule } => {
-                self.put_bucket_encryption(&self.place(bucket, region), rule, guard)
+            Action::PutBucketEncryption {
+                bucket,
+                region,
+                seen,
+                rule,
+            } => {
+                self.put_bucket_encryption(&self.place(bucket, region), seen, rule, guard)
                     .await
             }
             Action::PutBucketPolicy {
@@ -61,23 +67,32 @@ impl AccountSession {
             Action::PutPublicAccessBlock {
                 bucket,
                 region,
+                seen,
                 settings,
             } => {
                 let at = self.place(bucket, region);
-                self.put_public_access_block(&at, *settings, guard).await
+                self.put_public_access_block(&at, *seen, *settings, guard).await
             }
-            Action::EnableBucketVersioning { bucket, region } => {
-                self.enable_bucket_versioning(&self.place(bucket, region), guard).await
+            Action::EnableBucketVersioning { bucket, region, seen } => {
+                self.enable_bucket_versioning(&self.place(bucket, region), *seen, guard)
+                    .await
             }
-            Action::EnforceBucketOwner { bucket, region } => {
-                self.enforce_bucket_owner(&self.place(bucket, region), guard).await
+            Action::EnforceBucketOwner {
+                bucket,
+                region,
+                seen,
+                acl,
+            } => {
+                self.enforce_bucket_owner(&self.place(bucket, region), *seen, acl, guard)
+                    .await
             }
             Action::PutBucketLogging {
                 bucket,
                 region,
+                seen,
                 logging,
             } => {
-                self.put_bucket_logging(&self.place(bucket, region), logging, guard)
+                self.put_bucket_logging(&self.place(bucket, region), seen.as_ref(), logging, guard)
                     .await
             }
             Action::CreateRole {

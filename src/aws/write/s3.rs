@@ -22,6 +22,7 @@ impl AccountSession {
     pub(super) async fn put_bucket_encryption(
         &self,
         at: &Place,
+        seen: &EncryptionState,
         rule: &EncryptionRule,
         guard: &dyn WriteGuard,
     ) -> Outcome {
@@ -33,6 +34,10 @@ impl AccountSession {
                 format!("the request cannot be built: {e}"),
             )
         })?;
+        if self.get_bucket_encryption(at).await? != *seen {
+            self.shared.readings.encryption.invalidate(at);
+            return Ok(Written::ChangedUnderneath);
+        }
         let request = self
             .clients(&at.region)
             .s3_once
@@ -55,7 +60,6 @@ impl AccountSession {
         document: &str,
         guard: &dyn WriteGuard,
     ) -> Outcome {
-        // S3 has no conditional write of a policy: looking right before keeps the window small, and cannot close it.
         let current = self.get_bucket_policy(at).await?;
         if !same_policy(current.as_deref(), seen) {
             self.shared.readings.policy.invalidate(at);
@@ -107,6 +111,7 @@ impl AccountSession {
     pub(super) async fn put_public_access_block(
         &self,
         at: &Place,
+        seen: Option<PublicAccessBlock>,
         settings: PublicAccessBlock,
         guard: &dyn WriteGuard,
     ) -> Outcome {
@@ -116,6 +121,10 @@ impl AccountSession {
             block_public_policy,
             restrict_public_buckets,
         } = settings;
+        if self.get_public_access_block(at).await? != seen {
+            self.shared.readings.public_access_block.invalidate(at);
+            return Ok(Written::ChangedUnderneath);
+        }
         // S3 replaces all four.
         let configuration = PublicAccessBlockConfiguration::builder()
             .block_public_acls(block_public_acls)
@@ -141,7 +150,16 @@ impl AccountSession {
         Ok(observed(found == Some(settings)))
     }
 
-    pub(super) async fn enable_bucket_versioning(&self, at: &Place, guard: &dyn WriteGuard) -> Outcome {
+    pub(super) async fn enable_bucket_versioning(
+        &self,
+        at: &Place,
+        seen: VersioningState,
+        guard: &dyn WriteGuard,
+    ) -> Outcome {
+        if self.get_bucket_versioning(at).await? != seen {
+            self.shared.readings.versioning.invalidate(at);
+            return Ok(Written::ChangedUnderneath);
+        }
         // Never MFADelete: it needs the root user's device.
         let configuration = VersioningConfiguration::builder()
             .status(BucketVersioningStatus::Enabled)

@@ -12,6 +12,7 @@ pub(super) fn parameters(action: &Action) -> Value {
         Action::PutBucketEncryption {
             bucket: _,
             region,
+            seen: _,
             rule,
         } => {
             let EncryptionRule {
@@ -42,13 +43,23 @@ pub(super) fn parameters(action: &Action) -> Value {
             region,
             seen: _,
         }
-        | Action::EnableBucketVersioning { bucket: _, region } => json!({"region": region.as_str()}),
-        Action::EnforceBucketOwner { bucket: _, region } => {
+        | Action::EnableBucketVersioning {
+            bucket: _,
+            region,
+            seen: _,
+        } => json!({"region": region.as_str()}),
+        Action::EnforceBucketOwner {
+            bucket: _,
+            region,
+            seen: _,
+            acl: _,
+        } => {
             json!({"region": region.as_str(), "ObjectOwnership": "BucketOwnerEnforced"})
         }
         Action::PutBucketLogging {
             bucket: _,
             region,
+            seen: _,
             logging,
         } => json!({
             "region": region.as_str(),
@@ -58,6 +69,7 @@ pub(super) fn parameters(action: &Action) -> Value {
         Action::PutPublicAccessBlock {
             bucket: _,
             region,
+            seen: _,
             settings,
         } => {
             let PublicAccessBlock {

@@ -21,6 +21,7 @@ fn target(name: &str, severity: Severity) -> TargetPlan {
     let action = Action::EnableBucketVersioning {
         bucket: BucketName::new(name).unwrap(),
         region: Region::new("eu-west-1").unwrap(),
+        seen: crate::domain::observed::VersioningState::Suspended,
     };
     TargetPlan {
         target: bucket(name),

@@ -103,6 +103,7 @@ fn an_action_on(target: &Target) -> Action {
         Target::Bucket(bucket) => Action::EnableBucketVersioning {
             bucket: bucket.clone(),
             region: Region::new("eu-west-1").unwrap(),
+            seen: crate::domain::observed::VersioningState::Suspended,
         },
         Target::Role(role) => Action::UpdateRole {
             role: role.clone(),

@@ -98,6 +98,7 @@ pub(super) fn plan(
             action: Action::PutBucketEncryption {
                 bucket: target.name.clone(),
                 region: region.clone(),
+                seen: state.clone(),
                 rule,
             },
             repairs: findings.iter().map(Finding::key).collect(),

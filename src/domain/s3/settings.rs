@@ -102,6 +102,7 @@ pub(super) fn public_access_block(
     let action = Action::PutPublicAccessBlock {
         bucket: bucket.clone(),
         region: region.clone(),
+        seen: state,
         settings: ALL_ON,
     };
     part(findings, gating, action)
@@ -136,6 +137,7 @@ pub(super) fn versioning(
     let action = Action::EnableBucketVersioning {
         bucket: bucket.clone(),
         region: region.clone(),
+        seen: *state,
     };
     part(findings.into_iter().collect(), gating, action)
 }
@@ -188,6 +190,8 @@ pub(super) fn object_ownership(
             let action = Action::EnforceBucketOwner {
                 bucket: bucket.clone(),
                 region: region.clone(),
+                seen: *state,
+                acl: acl.clone(),
             };
             let repairs = vec![found.key()];
             findings.push(found);
@@ -290,6 +294,7 @@ pub(super) fn access_logging(
     let action = Action::PutBucketLogging {
         bucket: bucket.clone(),
         region: region.clone(),
+        seen: state.cloned(),
         logging: AccessLoggingState {
             target_bucket: target.to_string(),
             target_prefix: prefix

@@ -124,7 +124,8 @@ pub(super) fn apply(seen: &BucketObservation, plan: &TargetPlan) -> BucketObserv
     let mut bucket = seen.clone();
     for planned in &plan.actions {
         match &planned.action {
-            Action::PutBucketEncryption { rule, .. } => {
+            Action::PutBucketEncryption { rule, seen, .. } => {
+                assert_eq!(bucket.encryption, Some(Ok(seen.clone())));
                 bucket.encryption = Some(Ok(EncryptionState::Rules(vec![rule.clone()])));
             }
             Action::PutBucketPolicy { document, seen, .. } => {
@@ -139,13 +140,24 @@ pub(super) fn apply(seen: &BucketObservation, plan: &TargetPlan) -> BucketObserv
                 assert_eq!(bucket.policy, Some(Ok(Some(seen.clone()))));
                 bucket.policy = Some(Ok(None));
             }
-            Action::PutPublicAccessBlock { settings, .. } => bucket.public_access_block = Some(Ok(Some(*settings))),
-            Action::EnableBucketVersioning { .. } => bucket.versioning = Some(Ok(VersioningState::Enabled)),
-            Action::EnforceBucketOwner { .. } => {
+            Action::PutPublicAccessBlock { settings, seen, .. } => {
+                assert_eq!(bucket.public_access_block, Some(Ok(*seen)));
+                bucket.public_access_block = Some(Ok(Some(*settings)));
+            }
+            Action::EnableBucketVersioning { seen, .. } => {
+                assert_eq!(bucket.versioning, Some(Ok(*seen)));
+                bucket.versioning = Some(Ok(VersioningState::Enabled));
+            }
+            Action::EnforceBucketOwner { seen, acl, .. } => {
+                assert_eq!(bucket.object_ownership, Some(Ok(*seen)));
+                assert_eq!(bucket.acl, Some(Ok(acl.clone())));
                 bucket.object_ownership = Some(Ok(Some(ObjectOwnershipState::BucketOwnerEnforced)));
                 bucket.acl = None;
             }
-            Action::PutBucketLogging { logging, .. } => bucket.access_logging = Some(Ok(Some(logging.clone()))),
+            Action::PutBucketLogging { logging, seen, .. } => {
+                assert_eq!(bucket.access_logging, Some(Ok(seen.clone())));
+                bucket.access_logging = Some(Ok(Some(logging.clone())));
+            }
             other => panic!("not a write to a bucket: {other}"),
         }
     }
