@@ -6,11 +6,12 @@
 #   versitygw   S3 server that lacks half of the S3 API (Apache-2.0)
 #   helm        renders, checks and installs the chart; AIDP_HELM names another one (Apache-2.0)
 #   promtool    tests the chart's alerts (Apache-2.0)
+#   monitoring-crds  folder with the CRDs of the Prometheus operator, against which the chart's objects are checked (Apache-2.0)
 # Every version is pinned here or in the file next to the tool; the path in the cache changes with it.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-CARGO_DENY=0.18.9 FAKECLOUD=0.51.0 VERSITYGW=v1.8.0
+CARGO_DENY=0.18.9 FAKECLOUD=0.51.0 VERSITYGW=v1.8.0 PROMETHEUS_OPERATOR=v0.84.0
 
 moto() {
   need_python
@@ -80,6 +81,13 @@ make_promtool() {
   mv "$1/promtool.new" "$1/promtool"
 }
 
+monitoring_crds() {
+  need_go
+  local dir; dir=$(cd / && GOTOOLCHAIN=local GOFLAGS=-mod=mod go mod download -json "github.com/prometheus-operator/prometheus-operator@$PROMETHEUS_OPERATOR" \
+    | python3 -c 'import json, sys; print(json.load(sys.stdin)["Dir"])') || die "the Prometheus operator's module could not be downloaded"
+  echo "$dir/example/prometheus-operator-crd"
+}
+
 need openssl "Debian, Ubuntu: apt-get install openssl."
 mkdir -p "$AIDP_CACHE/tools"
 for tool in "$@"; do
@@ -90,6 +98,7 @@ for tool in "$@"; do
     versitygw) versitygw ;;
     helm) helm ;;
     promtool) promtool ;;
-    *) die "unknown tool '$tool': moto, cargo-deny, fakecloud, versitygw, helm or promtool" ;;
+    monitoring-crds) monitoring_crds ;;
+    *) die "unknown tool '$tool': moto, cargo-deny, fakecloud, versitygw, helm, promtool or monitoring-crds" ;;
   esac
 done

@@ -1,7 +1,7 @@
 //! Helm, as a user runs it on the chart.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use crate::process::{e2e_dir, project_dir};
@@ -16,21 +16,26 @@ pub const CHART: &str = "charts/aidp";
 /// When it can't be built; what is missing was printed then.
 pub fn binary() -> Result<PathBuf> {
     static BINARY: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    let found = BINARY.get_or_init(|| {
-        let output = Command::new("bash")
-            .arg(e2e_dir().join("tools.sh"))
-            .arg("helm")
-            .stderr(std::process::Stdio::inherit())
-            .output()
-            .map_err(|error| error.to_string())?;
-        let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        if output.status.success() && !path.is_empty() {
-            Ok(PathBuf::from(path))
-        } else {
-            Err("tools.sh could not build helm".to_owned())
-        }
-    });
+    let found = BINARY.get_or_init(|| tool("helm").map_err(|error| error.to_string()));
     found.clone().map_err(Error::from)
+}
+
+/// What `tools.sh` prints for a tool: the path of its executable, or of a folder.
+///
+/// # Errors
+/// When it can't be built; what is missing was printed then.
+pub fn tool(name: &str) -> Result<PathBuf> {
+    let output = Command::new("bash")
+        .arg(e2e_dir().join("tools.sh"))
+        .arg(name)
+        .stderr(Stdio::inherit())
+        .output()?;
+    let path = String::from_utf8(output.stdout)?.trim().to_owned();
+    if output.status.success() && !path.is_empty() {
+        Ok(PathBuf::from(path))
+    } else {
+        Err(format!("tools.sh {name} failed").into())
+    }
 }
 
 /// Runs helm to its end, whatever that is. Nothing of the caller's Helm configuration reaches it.

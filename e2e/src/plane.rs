@@ -39,6 +39,8 @@ struct Own {
 #[derive(Debug)]
 pub struct Lease {
     plane: Option<Plane>,
+    /// Whether the next test may have the plane after this one.
+    reusable: bool,
 }
 
 #[derive(Default)]
@@ -92,7 +94,10 @@ impl Lease {
         let idle = pool.idle.pop();
         drop(pool);
         // From here on a failure gives the place back, through Drop.
-        let mut lease = Self { plane: None };
+        let mut lease = Self {
+            plane: None,
+            reusable: true,
+        };
         lease.plane = Some(match idle {
             Some(plane) => plane,
             None => Plane::start()?,
@@ -109,9 +114,26 @@ impl Lease {
         if given().is_some() {
             return Err("KUBECONFIG names one cluster, and this test needs two".into());
         }
+        Self::extra(true, Plane::start)
+    }
+
+    /// A control plane with nothing in it, beyond the limit as [`Lease::second`]: for installing into. None on a given
+    /// cluster, which may hold an installation.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn bare() -> Result<Option<Self>> {
+        if given().is_some() {
+            eprintln!("NOT CHECKED: an installation from nothing, since KUBECONFIG names a cluster");
+            return Ok(None);
+        }
+        Self::extra(false, Plane::start_own).map(Some)
+    }
+
+    fn extra(reusable: bool, start: impl FnOnce() -> Result<Plane>) -> Result<Self> {
         pool().in_use += 1;
-        let mut lease = Self { plane: None };
-        lease.plane = Some(Plane::start()?);
+        let mut lease = Self { plane: None, reusable };
+        lease.plane = Some(start()?);
         Ok(lease)
     }
 
@@ -213,7 +235,7 @@ impl Drop for Lease {
         let clean = self
             .plane
             .take()
-            .filter(|_| !std::thread::panicking())
+            .filter(|_| self.reusable && !std::thread::panicking())
             .and_then(|plane| plane.clean().ok().map(|()| plane));
         let mut pool = pool();
         pool.in_use -= 1;

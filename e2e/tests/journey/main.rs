@@ -7,6 +7,8 @@
     reason = "what is missing must fail the test"
 )]
 
+mod admission;
+mod chart;
 mod cli;
 mod common;
 mod conditions;
