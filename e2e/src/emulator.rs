@@ -27,11 +27,12 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts moto on a free port; its log goes to `folder`.
+    /// Starts moto on a free port; its log goes to `folder`. `managed_policies`: with AWS's own managed policies, whose
+    /// loading takes seconds.
     ///
     /// # Errors
     /// When it can't be installed or does not answer within a minute.
-    pub async fn start(folder: &Path) -> Result<Self> {
+    pub async fn start(folder: &Path, managed_policies: bool) -> Result<Self> {
         let executable = installed()?;
         // Free now may be taken in a moment: then moto ends at once, and another port is tried.
         let mut last = Error::from("no attempt");
@@ -47,6 +48,10 @@ impl Emulator {
                     ("HOME".to_owned(), folder.into()),
                     // Without a region of its own boto looks for one in places that tests should not read.
                     ("AWS_DEFAULT_REGION".to_owned(), REGION.into()),
+                    (
+                        "MOTO_IAM_LOAD_MANAGED_POLICIES".to_owned(),
+                        managed_policies.to_string().into(),
+                    ),
                 ],
                 log: folder.join("moto.log"),
             };

@@ -37,8 +37,20 @@ pub struct World {
 ///
 /// # Panics
 /// When the test fails.
-#[expect(clippy::panic, reason = "this is how a test fails")]
 pub fn journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
+    run(false, test);
+}
+
+/// The same in an account that has AWS's own managed policies, such as `ReadOnlyAccess`.
+///
+/// # Panics
+/// When the test fails.
+pub fn journey_with_managed_policies(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
+    run(true, test);
+}
+
+#[expect(clippy::panic, reason = "this is how a test fails")]
+fn run(managed_policies: bool, test: impl AsyncFnOnce(&mut World) -> Result<()>) {
     let start = std::time::Instant::now();
     let outcome = (|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -46,7 +58,7 @@ pub fn journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let mut world = World::start().await?;
+            let mut world = World::start(managed_policies).await?;
             let outcome = test(&mut world).await.inspect_err(|_| world.explain());
             note_duration(start.elapsed())?;
             outcome
@@ -58,7 +70,7 @@ pub fn journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
 }
 
 impl World {
-    async fn start() -> Result<Self> {
+    async fn start(managed_policies: bool) -> Result<Self> {
         let name = std::thread::current().name().unwrap_or("test").replace("::", "-");
         let folder = project_dir().join("target/e2e").join(name);
         if folder.exists() {
@@ -66,7 +78,7 @@ impl World {
         }
         std::fs::create_dir_all(&folder)?;
         let plane = Lease::take()?;
-        let emulator = Emulator::start(&folder).await?;
+        let emulator = Emulator::start(&folder, managed_policies).await?;
         let proxy = Proxy::start(emulator.address()).await?;
         let (ca, kubeconfig) = (folder.join("ca.pem"), folder.join("operator.kubeconfig"));
         proxy.write_ca(&ca)?;

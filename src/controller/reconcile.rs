@@ -161,7 +161,8 @@ impl Pass<'_> {
             Ok(seen) => seen,
             Err(trouble) => return self.trouble(&object, &policy, &trouble).await,
         };
-        let plan = plan(&policy, &observed, self.now);
+        // What IAM shows may be older than our last write; reading again decides.
+        let plan = plan(&policy, &observed, self.now).settled(|f| self.memory.repairs.is_echo(f, self.now));
         self.wake = plan.next_wakeup();
         self.ctx.metrics.found(self.name, plan.findings());
         self.remember_namespaces(&policy, &observed);

@@ -2,6 +2,7 @@
 
 mod world;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -273,6 +274,103 @@ async fn a_write_that_does_not_show_is_repeated_once_an_interval() {
     world.pass(Duration::from_secs(331)).await;
     world.reconcile(NAME).await;
     assert_eq!(world.take_aws_writes().len(), 1);
+}
+
+/// A policy about one role; its bucket asks for nothing.
+fn role_spec() -> Value {
+    json!({
+        "mode": "Enforce",
+        "account": {"id": "123456789012", "region": "eu-west-1"},
+        "bucketControls": {"versioning": {"mode": "Ignore"}},
+        "buckets": [{"name": "fraud-data"}],
+        "trainingRoles": [{
+            "name": "fraud-trainer", "workloadIdentity": "IRSA",
+            "serviceAccounts": [{"namespace": "ml", "name": "trainer"}],
+        }],
+    })
+}
+
+fn world_with_roles() -> World {
+    World::with(|config| {
+        config.oidc_provider_arn = Some("arn:aws:iam::123456789012:oidc-provider/oidc.example.com/id/ABCD".to_owned());
+    })
+}
+
+/// The writes to roles since the last call.
+fn role_writes(world: &World) -> Vec<String> {
+    let mut writes = world.take_aws_writes();
+    writes.retain(|w| w.contains("role/"));
+    writes
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_iam_does_not_show_yet_is_neither_drift_nor_made_twice() {
+    let mut world = world_with_roles();
+    world.aws().lagging_roles = Some(BTreeMap::new());
+    world.apply(NAME, role_spec());
+    world.reconcile(NAME).await;
+    assert_eq!(
+        role_writes(&world),
+        ["CreateRole role/fraud-trainer", "PutRolePolicy role/fraud-trainer"]
+    );
+    let history = world.status(NAME)["history"].clone();
+    for seconds in [1, 8, 50] {
+        world.pass(Duration::from_secs(seconds)).await;
+        assert!(world.reconcile(NAME).await.unwrap() <= 60, "looked at again soon");
+        assert_eq!(role_writes(&world), Vec::<String>::new());
+        assert_eq!(world.status(NAME)["history"], history, "one drift, repaired once");
+    }
+    // The role shows before what hangs on it.
+    let mut bare = world.aws().roles.clone();
+    for role in bare.values_mut() {
+        role.inline_policies.clear();
+    }
+    world.aws().lagging_roles = Some(bare);
+    world.reconcile(NAME).await;
+    assert_eq!(role_writes(&world), Vec::<String>::new());
+    assert_eq!(world.status(NAME)["history"], history);
+
+    world.aws().lagging_roles = None;
+    world.pass(Duration::from_mins(5)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("True", "Enforced"));
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_minute_what_iam_shows_is_what_is_there() {
+    let mut world = world_with_roles();
+    world.apply(NAME, role_spec());
+    world.reconcile(NAME).await;
+    world.pass(Duration::from_secs(11)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("True", "Enforced"));
+    role_writes(&world);
+    world.aws().roles.clear();
+    world.pass(Duration::from_secs(61)).await;
+    world.edit(NAME, |policy| {
+        policy["metadata"]["annotations"] = json!({"aidp.dev/reconcile-requested-at": "now"});
+    });
+    world.reconcile(NAME).await;
+    assert_eq!(
+        role_writes(&world),
+        ["CreateRole role/fraud-trainer", "PutRolePolicy role/fraud-trainer"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_else_does_to_a_role_within_the_minute_is_undone_at_once() {
+    let mut world = world_with_roles();
+    world.apply(NAME, role_spec());
+    world.reconcile(NAME).await;
+    role_writes(&world);
+    for role in world.aws().roles.values_mut() {
+        let wide = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#;
+        role.inline_policies.insert("aidp-readonly".to_owned(), wide.to_owned());
+    }
+    world.pass(Duration::from_secs(2)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(role_writes(&world), ["PutRolePolicy role/fraud-trainer"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::action::PlannedAction;
 use super::control::{Control, Part};
-use super::finding::{Disposition, Finding, HumanReason, Target};
+use super::finding::{Disposition, Finding, FindingKey, HumanReason, Target};
 use super::names::{AccountId, Partition, RoleName};
 use super::observed::{CallError, CallerIdentity, Observed, Read};
 use super::policy::ValidatedPolicy;
@@ -67,6 +67,35 @@ impl Plan {
     /// One entry for each target, with its own findings and the actions it would take without mode, suspension and cap.
     pub fn targets(&self) -> &[TargetPlan] {
         &self.targets
+    }
+
+    /// The plan without what AWS may merely not show yet: a finding that `is_echo` says to be the state from before our own
+    /// write counts as unobserved, and what would only repair such findings is not done again.
+    #[must_use]
+    pub fn settled(mut self, is_echo: impl Fn(&Finding) -> bool) -> Self {
+        let echoes: BTreeSet<FindingKey> = self.findings.iter().filter(|f| is_echo(f)).map(Finding::key).collect();
+        if echoes.is_empty() {
+            return self;
+        }
+        let mute = |findings: &mut Vec<Finding>| {
+            let mut muted = false;
+            for finding in findings.iter_mut().filter(|f| echoes.contains(&f.key())) {
+                finding.disposition = Disposition::Unobserved;
+                muted = true;
+            }
+            muted
+        };
+        let remains = |planned: &PlannedAction| planned.repairs.iter().any(|key| !echoes.contains(key));
+        mute(&mut self.findings);
+        self.findings.sort_by(|a, b| order(a).cmp(&order(b)));
+        self.actions.retain(remains);
+        for target in &mut self.targets {
+            if mute(&mut target.findings) {
+                target.state = TargetState::Unknown;
+                target.actions.retain(remains);
+            }
+        }
+        self
     }
 
     /// When something changes by the clock alone (end of a suspension).

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::names::AccountId;
 use super::policy::{BucketTarget, Controlled, RoleTarget, ValidatedPolicy, WantEncryption};
-use crate::api::{DeletionPolicy, Gating, Mode, Uploads};
+use crate::api::{DeletionPolicy, ForeignPolicies, Gating, Mode, Uploads};
 
 /// Most characters of a customer managed policy, white space not counted (IAM and STS quotas).
 pub const MANAGED_POLICY_LIMIT: usize = 6144;
@@ -242,14 +242,17 @@ impl Grants {
             "PutRolePolicy",
             "PutRolePermissionsBoundary",
         ];
-        if boundary.is_none() {
+        if role.permissions_boundary_arn.is_none() {
             writes.retain(|w| *w != "PutRolePermissionsBoundary");
         }
         if !role.managed_policy_arns.is_empty() {
             writes.push("AttachRolePolicy");
         }
+        if policy.deletion_policy == DeletionPolicy::Revert || role.foreign_policies == ForeignPolicies::Detach {
+            writes.extend(["DeleteRolePolicy", "DetachRolePolicy"]);
+        }
         if policy.deletion_policy == DeletionPolicy::Revert {
-            writes.extend(["DeleteRolePolicy", "DetachRolePolicy", "DeleteRole"]);
+            writes.push("DeleteRole");
         }
         let bound = |operation: &&str| action_for(operation).is_some_and(|a| BOUND.contains(&a));
         let (bound, free): (Vec<&str>, Vec<&str>) = writes.into_iter().partition(bound);

@@ -19,5 +19,6 @@ mod egress;
 mod faults;
 mod ownership;
 mod race;
+mod roles;
 mod steady;
 mod tamper;

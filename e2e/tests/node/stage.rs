@@ -50,7 +50,7 @@ impl Stage {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let folder = PathBuf::from(variable("AIDP_NODE_DIR")?);
         let (emulator, proxy) = runtime.block_on(async {
-            let emulator = Emulator::start(&folder).await?;
+            let emulator = Emulator::start(&folder, false).await?;
             let host: SocketAddr = format!("{HOST}:0").parse()?;
             let proxy = Proxy::start_on(emulator.address(), host, "127.0.0.1:0".parse()?).await?;
             Ok::<_, Error>((emulator, proxy))

@@ -25,10 +25,11 @@ use crate::config::{ClusterFacts, Config, ConfigArgs, NetworkEnforcer};
 use crate::domain::action::Action;
 use crate::domain::finding::Target;
 use crate::domain::fixture;
-use crate::domain::names::{AccountId, BucketName, Partition, Region};
+use crate::domain::iam::simulated::apply_one;
+use crate::domain::names::{AccountId, BucketName, Partition, Region, RoleName};
 use crate::domain::observed::{
     BucketDetails, BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState, ErrorClass,
-    ObjectOwnershipState, PublicAccessBlock, VersioningState,
+    ObjectOwnershipState, PublicAccessBlock, RoleObservation, VersioningState,
 };
 use crate::domain::policy::ValidatedPolicy;
 use crate::domain::report::{ActionResult, holds};
@@ -43,11 +44,17 @@ pub(super) fn spec() -> Value {
     })
 }
 
-/// AWS: buckets that differ in versioning only.
+/// AWS: buckets that differ in versioning only, and roles.
 #[derive(Default)]
 pub(super) struct Aws {
     /// Buckets with versioning enabled.
     pub enabled: BTreeMap<String, bool>,
+    /// Bucket policies.
+    pub policies: BTreeMap<String, String>,
+    /// Roles as they are.
+    pub roles: BTreeMap<RoleName, RoleObservation>,
+    /// Roles as IAM shows them, where it lags behind.
+    pub lagging_roles: Option<BTreeMap<RoleName, RoleObservation>>,
     /// Writes, as text.
     pub writes: Vec<String>,
     /// Ages that were asked for.
@@ -97,11 +104,19 @@ impl Account for FakeAccount {
             .chain(named)
             .map(|name| {
                 let enabled = aws.enabled.get(&name).copied().unwrap_or_default();
-                (BucketName::new(&name).unwrap(), bucket(enabled))
+                let policy = aws.policies.get(&name).cloned();
+                (BucketName::new(&name).unwrap(), bucket(enabled, policy))
             })
+            .collect();
+        let shown = aws.lagging_roles.as_ref().unwrap_or(&aws.roles);
+        let roles = policy
+            .roles
+            .iter()
+            .map(|role| (role.name.clone(), Ok(shown.get(&role.name).cloned())))
             .collect();
         let observation = AwsObservation {
             buckets,
+            roles,
             ..AwsObservation::of_caller(Ok(Some(caller)))
         };
         std::future::ready(observation).boxed()
@@ -125,14 +140,25 @@ impl Account for FakeAccount {
         if let Some(result) = aws.write_result.clone() {
             return std::future::ready(result).boxed();
         }
-        if let Target::Bucket(name) = target {
-            aws.enabled.insert(name.to_string(), true);
+        match target {
+            Target::Bucket(name) => {
+                if let Action::PutBucketPolicy { document, .. } = action {
+                    aws.policies.insert(name.to_string(), document.clone());
+                } else {
+                    aws.enabled.insert(name.to_string(), true);
+                }
+            }
+            Target::Role(name) => {
+                let before = aws.roles.remove(&name);
+                aws.roles.extend(apply_one(before, action).map(|role| (name, role)));
+            }
+            Target::Egress { .. } => {}
         }
         std::future::ready(ActionResult::Done).boxed()
     }
 }
 
-fn bucket(versioning: bool) -> BucketObservation {
+fn bucket(versioning: bool, policy: Option<String>) -> BucketObservation {
     BucketObservation {
         details: BucketDetails::default(),
         region: Ok(Region::new("eu-west-1").unwrap()),
@@ -142,7 +168,7 @@ fn bucket(versioning: bool) -> BucketObservation {
             bucket_key_enabled: None,
             blocked_encryption_types: None,
         }]))),
-        policy: Some(Ok(None)),
+        policy: Some(Ok(policy)),
         public_access_block: Some(Ok(Some(PublicAccessBlock {
             block_public_acls: true,
             ignore_public_acls: true,

@@ -17,9 +17,9 @@ mod revert;
 pub mod review;
 pub mod role;
 #[cfg(test)]
-mod simulated;
+pub(crate) mod simulated;
 pub mod template;
 pub mod trust;
 
-pub use plan::plan_role;
+pub use plan::{ROLE_ITSELF, plan_role};
 pub use revert::revert_role;

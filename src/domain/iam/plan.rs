@@ -25,6 +25,9 @@ use crate::domain::observed::{Observed, RoleObservation};
 use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::{ROLE_PATH, RoleTarget, TAG_ADOPT, TAG_MANAGED_BY, ValidatedPolicy};
 
+/// Path of the finding of [`Control::IamRole`] that is about the role as a whole.
+pub const ROLE_ITSELF: &str = "role";
+
 /// Judges one training role and decides what to do about it.
 ///
 /// The order of the writes: first what takes rights away (our Deny, the boundary, the trust), last what gives some (the
@@ -184,7 +187,7 @@ impl<'a> RolePlan<'a> {
         let role = self.role.name.clone();
         let finding = self
             .finding(Control::IamRole, Disposition::Repair)
-            .diff("role", self.policy.created_role_arn(&role), "absent")
+            .diff(ROLE_ITSELF, self.policy.created_role_arn(&role), "absent")
             .message("the training role does not exist; it is created");
         let key = finding.key();
         self.repair(
@@ -213,7 +216,7 @@ impl<'a> RolePlan<'a> {
         let finding = self
             .finding(Control::IamRole, Disposition::NeedsHuman(reason))
             .diff(
-                "role",
+                ROLE_ITSELF,
                 format!(
                     "path {ROLE_PATH}, tag {TAG_MANAGED_BY}={}",
                     self.policy.settings.cluster_id

@@ -109,7 +109,8 @@ pub fn apply(mut role: Option<RoleObservation>, actions: &[PlannedAction]) -> Op
     role
 }
 
-fn apply_one(role: Option<RoleObservation>, action: &Action) -> Option<RoleObservation> {
+/// What IAM does with one action.
+pub fn apply_one(role: Option<RoleObservation>, action: &Action) -> Option<RoleObservation> {
     if let Action::CreateRole {
         role: name,
         path,

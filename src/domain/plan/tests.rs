@@ -153,3 +153,27 @@ fn the_guard_lets_only_the_policys_own_account_and_partition_through() {
         Err(AccountTrouble::Unreadable(error))
     );
 }
+
+#[test]
+fn what_aws_may_not_show_yet_is_unobserved_and_not_repaired_again() {
+    let policy = policy(FULL_SPEC);
+    let targets = || vec![target("aaa", Severity::High), target("bbb", Severity::High)];
+    let plan = assemble(&policy, targets(), now());
+    assert_eq!(plan.clone().settled(|_| false), plan);
+    let settled = plan.settled(|f| f.target == bucket("aaa"));
+    assert_eq!(names(&settled), ["bucket/bbb"]);
+    let dispositions: Vec<_> = settled.findings().iter().map(|f| f.disposition).collect();
+    assert_eq!(dispositions, [Disposition::Repair, Disposition::Unobserved]);
+    let of_target: Vec<_> = settled
+        .targets()
+        .iter()
+        .map(|t| (t.state, t.findings[0].disposition, t.actions.len()))
+        .collect();
+    assert_eq!(
+        of_target,
+        [
+            (TargetState::Unknown, Disposition::Unobserved, 0),
+            (TargetState::Drifted, Disposition::Repair, 1)
+        ]
+    );
+}

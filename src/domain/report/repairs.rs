@@ -11,7 +11,8 @@ use jiff::Timestamp;
 
 use crate::api::{HistoryEntry, HistoryOutcome};
 use crate::domain::control::Control;
-use crate::domain::finding::{Finding, FindingKey, Target};
+use crate::domain::finding::{Disposition, Finding, FindingKey, Target};
+use crate::domain::iam::ROLE_ITSELF;
 
 /// Repairs older than this don't count.
 const WINDOW: Duration = Duration::from_hours(1);
@@ -19,13 +20,25 @@ const WINDOW: Duration = Duration::from_hours(1);
 const FREE_REPAIRS: usize = 2;
 /// AWS shows configuration writes with a delay: a drift seen sooner after our own write is not repaired again yet.
 const SETTLE: Duration = Duration::from_secs(10);
+/// How long IAM may go on showing what was there before a write (IAM User Guide, "Changes that I make are not always
+/// immediately visible"; no number there, a minute covers what is seen in practice).
+const IAM_SETTLE: Duration = Duration::from_mins(1);
+/// `have` of a finding about something that is not there.
+const ABSENT: &str = "absent";
 /// Most settings remembered; the oldest go first. A bound, not a tuning value.
 const MAX_SETTINGS: usize = 20_000;
 
 /// Our repairs of the last hour, by setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepairLog {
-    settings: BTreeMap<Setting, Vec<Timestamp>>,
+    settings: BTreeMap<Setting, Vec<Repair>>,
+}
+
+/// A repair: when, and of what. In the order of their times.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Repair {
+    time: Timestamp,
+    have: String,
 }
 
 /// A setting and the value that it was brought to.
@@ -67,7 +80,7 @@ impl RepairLog {
                     resource: entry.resource.clone(),
                     path: entry.path.clone(),
                 };
-                log.add(key, &entry.want, time.0);
+                log.add(key, &entry.want, &entry.have, time.0);
             }
         }
         log
@@ -76,34 +89,37 @@ impl RepairLog {
     /// Remembers that these findings were repaired at `now`. To be called after the report of the same reconcile.
     pub fn record<'a>(&mut self, repaired: impl IntoIterator<Item = &'a Finding>, now: Timestamp) {
         for finding in repaired {
-            self.add(finding.key(), &finding.want, now);
+            self.add(finding.key(), &finding.want, &finding.have, now);
         }
         self.prune(now);
     }
 
-    fn add(&mut self, key: FindingKey, want: &str, time: Timestamp) {
+    fn add(&mut self, key: FindingKey, want: &str, have: &str, time: Timestamp) {
         let setting = Setting {
             key,
             want: super::text::shown(want),
         };
-        let times = self.settings.entry(setting).or_default();
-        times.push(time);
-        times.sort_unstable();
+        let repairs = self.settings.entry(setting).or_default();
+        repairs.push(Repair {
+            time,
+            have: super::text::shown(have),
+        });
+        repairs.sort_unstable();
         // More than these decide nothing.
-        let surplus = times.len().saturating_sub(FREE_REPAIRS);
-        times.drain(..surplus);
+        let surplus = repairs.len().saturating_sub(FREE_REPAIRS);
+        repairs.drain(..surplus);
     }
 
     fn prune(&mut self, now: Timestamp) {
-        self.settings.retain(|_, times| {
-            times.retain(|t| within(*t, now, WINDOW));
-            !times.is_empty()
+        self.settings.retain(|_, repairs| {
+            repairs.retain(|r| within(r.time, now, WINDOW));
+            !repairs.is_empty()
         });
         while self.settings.len() > MAX_SETTINGS {
             let oldest = self
                 .settings
                 .iter()
-                .min_by_key(|(_, times)| times.last())
+                .min_by_key(|(_, repairs)| repairs.last().map(|r| r.time))
                 .map(|(s, _)| s.clone());
             match oldest {
                 Some(setting) => self.settings.remove(&setting),
@@ -139,7 +155,10 @@ impl RepairLog {
         let recent: Vec<Timestamp> = self
             .settings
             .get(&setting)
-            .map(|times| times.iter().copied().filter(|t| within(*t, now, WINDOW)).collect())
+            .map(|repairs| {
+                let times = repairs.iter().map(|r| r.time);
+                times.filter(|t| within(*t, now, WINDOW)).collect()
+            })
             .unwrap_or_default();
         let conflicting = recent.len() >= FREE_REPAIRS;
         let wait = if conflicting {
@@ -157,6 +176,38 @@ impl RepairLog {
             Some(_) | None => Pace::Now,
         };
         Decision { pace, conflicting }
+    }
+
+    /// Whether a finding about a role is what IAM showed before a write of ours within the last minute, and so no drift yet:
+    /// the very value that was repaired, or the lack of something on a role that was made just now. Anything else that is
+    /// found in that time is somebody's doing.
+    pub fn is_echo(&self, finding: &Finding, now: Timestamp) -> bool {
+        let is_role = match finding.target {
+            Target::Role(_) => true,
+            Target::Bucket(_) | Target::Egress { .. } => false,
+        };
+        if !is_role || finding.disposition != Disposition::Repair {
+            return false;
+        }
+        let (key, have) = (finding.key(), super::text::shown(&finding.have));
+        let made = FindingKey {
+            control: Control::IamRole.id(),
+            resource: key.resource.clone(),
+            path: ROLE_ITSELF.to_owned(),
+        };
+        let settling = |repair: &&Repair| within(repair.time, now, IAM_SETTLE);
+        let want = super::text::shown(&finding.want);
+        let repairs = self.settings.get(&Setting { key, want });
+        let repaired = repairs.is_some_and(|all| all.iter().filter(settling).any(|repair| repair.have == have));
+        let from = Setting {
+            key: made.clone(),
+            want: String::new(),
+        };
+        let mut making = self
+            .settings
+            .range(from..)
+            .take_while(|(setting, _)| setting.key == made);
+        repaired || (have == ABSENT && making.any(|(_, all)| all.iter().any(|r| settling(&r))))
     }
 }
 

@@ -81,6 +81,30 @@ fn revert_adds_the_deletions() {
 }
 
 #[test]
+fn detaching_needs_the_right_to_take_policies_off_and_none_to_delete_roles() {
+    let mut policy = policy(FULL_SPEC);
+    let takes_off = |policy: &ValidatedPolicy| {
+        let text = operator_policy(std::slice::from_ref(policy)).unwrap().to_string();
+        ["iam:DeleteRolePolicy", "iam:DetachRolePolicy", "iam:DeleteRole\""].map(|action| text.contains(action))
+    };
+    for (foreign_policies, expected) in [(ForeignPolicies::Report, false), (ForeignPolicies::Detach, true)] {
+        policy.roles[0].foreign_policies = foreign_policies;
+        assert_eq!(takes_off(&policy), [expected, expected, false], "{foreign_policies:?}");
+    }
+}
+
+#[test]
+fn a_boundary_of_the_policys_own_is_put_on_too() {
+    let mut policy = policy(FULL_SPEC);
+    policy.settings.role_boundary_arn = None;
+    for (own, expected) in [(None, false), (Some(BOUNDARY.to_owned()), true)] {
+        policy.roles[0].permissions_boundary_arn = own;
+        let text = operator_policy(std::slice::from_ref(&policy)).unwrap().to_string();
+        assert_eq!(text.contains("iam:PutRolePermissionsBoundary"), expected);
+    }
+}
+
+#[test]
 fn policies_of_one_account_share_a_document_and_those_of_two_have_none() {
     let other = FULL_SPEC
         .replace("fraud-training-data", "other-data")

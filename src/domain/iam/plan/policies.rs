@@ -62,6 +62,9 @@ impl<'a> RolePlan<'a> {
             document: self.managed_document(arn),
         }));
         let proven = self.prove_read_only(seen, &on_role);
+        if proven {
+            self.report_bucket_grants(seen);
+        }
         self.review_rights(&on_role);
         for (path, denies) in reported {
             self.report_foreign(path, denies, proven);

@@ -3,10 +3,12 @@
 //! The role's own Deny closes what is not read here: ACLs, policies of access points, key policies and grants, and trust
 //! policies of other roles are given to the proof as unknown, and it holds all the same.
 
+use std::collections::BTreeMap;
+
 use super::RolePlan;
 use crate::api::Severity;
 use crate::domain::control::Control;
-use crate::domain::document::{PolicyDocument, PolicyKind};
+use crate::domain::document::{Effect, PolicyDocument, PolicyKind};
 use crate::domain::finding::{Disposition, Finding, HumanReason};
 use crate::domain::iam::actions::Place;
 use crate::domain::iam::compiled::Policy;
@@ -35,19 +37,68 @@ impl<'a> RolePlan<'a> {
         false
     }
 
-    fn proof(&self, seen: Option<&RoleObservation>, policies: &[OnRole<'_>]) -> Proof {
+    /// Statements of bucket policies that let the role write, but for its own Deny: somebody's attempt, or a mistake that
+    /// takes effect as soon as the Deny is gone.
+    pub(super) fn report_bucket_grants(&mut self, seen: Option<&RoleObservation>) {
+        let Ok(caller) = self.caller(seen) else { return };
+        let allows = |bucket: &BucketTarget| {
+            let mut facts = self.bucket_facts(bucket);
+            facts.acl = Evidence::Outside;
+            if let Evidence::Seen(Some(policy)) = &mut facts.policy {
+                policy.rules.retain(|rule| rule.effect == Effect::Allow);
+            }
+            facts
+        };
+        let granted = prove(&ProofInput {
+            role: RoleFacts {
+                caller,
+                identity: Vec::new(),
+                boundary: None,
+                trust: Evidence::Outside,
+            },
+            buckets: self.policy.buckets.iter().map(allows).collect(),
+            keys: Evidence::Outside,
+            access_points: Evidence::Outside,
+            roles: Evidence::Outside,
+            organization: Vec::new(),
+        });
+        let violations = match granted {
+            Proof::Violated(violations) => violations,
+            Proof::Proven | Proof::Unknown(_) => return,
+        };
+        // A statement that opens a bucket and its objects is one grant.
+        let mut by_statement: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for Violation { origin, actions, .. } in violations {
+            by_statement.entry(origin.to_string()).or_default().extend(actions);
+        }
+        for (statement, mut actions) in by_statement {
+            actions.sort_unstable();
+            actions.dedup();
+            let note = self
+                .note(Control::IamReadOnly, Severity::Medium)
+                .diff(format!("bucketPolicy[{statement}]"), "no write granted to the role", actions.join(", "))
+                .message(format!(
+                    "{statement} lets the role write; only the role's own Deny stands against it: take the role out of that statement"
+                ));
+            self.findings.push(note);
+        }
+    }
+
+    fn caller(&self, seen: Option<&RoleObservation>) -> Result<Caller, Reason> {
         let arn = seen.map_or_else(
             || self.policy.created_role_arn(&self.role.name),
             |seen| seen.arn.clone(),
         );
-        let caller = match Caller::parse(&arn) {
+        Caller::parse(&arn).map_err(|error| Reason::Unreadable {
+            what: "the role's ARN".into(),
+            why: error.to_string(),
+        })
+    }
+
+    fn proof(&self, seen: Option<&RoleObservation>, policies: &[OnRole<'_>]) -> Proof {
+        let caller = match self.caller(seen) {
             Ok(caller) => caller,
-            Err(error) => {
-                return Proof::Unknown(vec![Reason::Unreadable {
-                    what: "the role's ARN".into(),
-                    why: error.to_string(),
-                }]);
-            }
+            Err(reason) => return Proof::Unknown(vec![reason]),
         };
         let unread = || "not read".to_owned();
         prove(&ProofInput {

@@ -555,7 +555,7 @@ fn a_policy_that_cannot_be_read_proves_nothing() {
 }
 
 #[test]
-fn what_bucket_policies_grant_the_role_is_closed_by_its_own_deny() {
+fn what_bucket_policies_grant_the_role_is_closed_by_its_own_deny_and_reported() {
     let policy = policy();
     let mut observed = seen(Some(made(&policy)));
     for bucket in &policy.buckets {
@@ -576,7 +576,15 @@ fn what_bucket_policies_grant_the_role_is_closed_by_its_own_deny() {
         observed.buckets.insert(bucket.name.clone(), observation);
     }
     let plan = plan_role(&policy, &policy.roles[0], &observed, now());
-    assert_eq!((plan.findings, plan.state), (vec![], TargetState::Compliant));
+    assert_eq!(plan.state, TargetState::Compliant);
+    let note = |path| (Control::IamReadOnly, Severity::Medium, Disposition::Note, path);
+    assert_eq!(
+        gist(&plan),
+        [
+            note("bucketPolicy[statement 0 of resource policy arn:aws:s3:::fraud-data]"),
+            note("bucketPolicy[statement 0 of resource policy arn:aws:s3:::fraud-features]"),
+        ]
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@ use super::*;
 use crate::api::Gating;
 use crate::domain::finding::Disposition;
 use crate::domain::fixture::now;
-use crate::domain::names::BucketName;
+use crate::domain::names::{BucketName, RoleName};
 
 const INTERVAL: Duration = Duration::from_mins(5);
 
@@ -126,4 +126,51 @@ fn the_log_forgets_what_decides_nothing() {
     assert_eq!(log.settings.values().map(Vec::len).sum::<usize>(), FREE_REPAIRS);
     log.record([], at(120));
     assert_eq!(log, RepairLog::default());
+}
+
+fn role() -> Target {
+    Target::Role(RoleName::new("fraud-trainer").unwrap())
+}
+
+fn of_role(control: Control, path: &str, have: &str) -> Finding {
+    Finding::new(control, role(), Gating::Gating, Disposition::Repair).diff(path, "ours", have)
+}
+
+fn after(seconds: u64) -> Timestamp {
+    at(0).checked_add(Duration::from_secs(seconds)).unwrap()
+}
+
+#[test]
+fn what_was_there_before_a_write_to_iam_is_no_drift_for_a_minute() {
+    let repaired = of_role(Control::IamTrust, "trustPolicy", "everybody");
+    let log = log(&repaired, &[at(0)]);
+    let judged = [0, 30, 60, 61].map(|s| log.is_echo(&repaired, after(s)));
+    assert_eq!(judged, [true, true, true, false]);
+    let other = [
+        of_role(Control::IamTrust, "trustPolicy", "somebody else"),
+        of_role(Control::IamTrust, "trustPolicy.Statement[1]", "everybody"),
+        of_role(Control::IamReadOnly, "inlinePolicies.aidp-readonly", "absent"),
+    ];
+    assert_eq!(other.map(|f| log.is_echo(&f, after(1))), [false; 3], "somebody's doing");
+}
+
+#[test]
+fn a_role_made_just_now_may_lack_what_was_put_on_it() {
+    let made = of_role(Control::IamRole, "role", "absent");
+    let log = log(&made, &[at(0)]);
+    let inline = |have| of_role(Control::IamReadOnly, "inlinePolicies.aidp-readonly", have);
+    assert!(log.is_echo(&made, after(59)) && log.is_echo(&inline("absent"), after(59)));
+    assert!(!log.is_echo(&inline("without AidpDenyAllButRead"), after(1)));
+    assert!(!log.is_echo(&inline("absent"), after(61)));
+    let mut elsewhere = inline("absent");
+    elsewhere.target = Target::Role(RoleName::new("another").unwrap());
+    assert!(!log.is_echo(&elsewhere, after(1)));
+}
+
+#[test]
+fn only_iam_gets_a_minute() {
+    for target in [bucket(), rule()] {
+        let drift = drift(target, "ours");
+        assert!(!log(&drift, &[at(0)]).is_echo(&drift, after(1)));
+    }
 }
