@@ -3,11 +3,16 @@
 //! Only the leader writes. Each renewal gives a permission that ends on the local monotonic clock before anybody else may
 //! take over; whoever writes asks for what is left of it right before sending, and bounds the call by it. A leader that
 //! cannot renew therefore stops by itself, without being told, and becomes a candidate again.
+//!
+//! The permission ends on the wall clock too, whichever comes first: the monotonic clock stands still while a machine is
+//! suspended, and the Lease does not. A wall clock that is set forward costs the permission until the next renewal; one
+//! that is set back changes nothing.
 
 mod decide;
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -26,6 +31,9 @@ use decide::{Decision, Sight, decide, look, validity};
 /// How long releasing the Lease may take at shutdown.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Where the time of day comes from.
+pub type WallClock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// Where the Lease is and how it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseSettings {
@@ -38,9 +46,14 @@ pub struct LeaseSettings {
 }
 
 impl LeaseSettings {
-    /// Pause between two looks at the Lease: five fit into its duration.
+    /// Pause between two renewals: five fit into the duration of the Lease.
     fn period(&self) -> Duration {
         self.duration / 5
+    }
+
+    /// Pause between two looks of a candidate that waits: short enough to find a released Lease soon.
+    fn candidate_period(&self) -> Duration {
+        self.duration / 10
     }
 
     /// Bound on one request: two fit into the duration with time to spare.
@@ -49,25 +62,47 @@ impl LeaseSettings {
     }
 }
 
+/// When a permission to write ends: at the earlier of the two.
+#[derive(Clone, Copy, Debug)]
+struct Permission {
+    until: Instant,
+    wall_until: Timestamp,
+}
+
+impl Permission {
+    /// From a renewal that was sent at `before` and holds for `validity`. None beyond the end of time.
+    fn new(before: Instant, wall_before: Timestamp, validity: Duration) -> Option<Self> {
+        Some(Self {
+            until: before.checked_add(validity)?,
+            wall_until: wall_before.checked_add(validity).ok()?,
+        })
+    }
+
+    fn left(self, now: Instant, wall_now: Timestamp) -> Option<Duration> {
+        let left = self.until.checked_duration_since(now)?;
+        let wall_left = Duration::try_from(self.wall_until.duration_since(wall_now)).ok()?;
+        Some(left.min(wall_left)).filter(|left| *left > Duration::ZERO)
+    }
+}
+
 /// The leadership of this process, as seen from outside the election. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Leadership {
-    valid_until: watch::Receiver<Option<Instant>>,
+    permission: watch::Receiver<Option<Permission>>,
+    wall: WallClock,
 }
 
 impl Leadership {
     /// How long this process may still write; None if it may not.
     pub fn permit(&self) -> Option<Duration> {
-        let valid_until = *self.valid_until.borrow();
-        valid_until
-            .and_then(|until| until.checked_duration_since(Instant::now()))
-            .filter(|left| *left > Duration::ZERO)
+        let permission = *self.permission.borrow();
+        permission.and_then(|permission| permission.left(Instant::now(), (self.wall)()))
     }
 
     /// Waits until this process leads. Does not end if the election has ended.
     pub async fn acquired(&mut self) {
         while self.permit().is_none() {
-            if self.valid_until.changed().await.is_err() {
+            if self.permission.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
@@ -76,12 +111,12 @@ impl Leadership {
     /// Waits until this process leads no more: the Lease went to somebody else, or could not be renewed in time.
     pub async fn lost(&mut self) {
         loop {
-            let Some(until) = *self.valid_until.borrow_and_update() else {
+            let Some(Permission { until, wall_until: _ }) = *self.permission.borrow_and_update() else {
                 return;
             };
             tokio::select! {
                 () = sleep_until(until) => if self.permit().is_none() { return },
-                changed = self.valid_until.changed() => if changed.is_err() { return },
+                changed = self.permission.changed() => if changed.is_err() { return },
             }
         }
     }
@@ -98,7 +133,8 @@ pub struct Election {
     api: Api<Lease>,
     settings: LeaseSettings,
     readiness: Readiness,
-    valid_until: watch::Sender<Option<Instant>>,
+    permission: watch::Sender<Option<Permission>>,
+    wall: WallClock,
     seen: Sight<Instant>,
     /// The Lease may have changed since.
     doubt: bool,
@@ -130,17 +166,22 @@ impl LeaseError {
 impl Election {
     /// A candidate for the Lease in the namespace of `api`. The client should be one of its own, without retries: a
     /// crowded client must not cost the leadership.
-    pub fn new(api: Api<Lease>, settings: LeaseSettings, readiness: Readiness) -> (Self, Leadership) {
-        let (valid_until, receiver) = watch::channel(None);
+    pub fn new(api: Api<Lease>, settings: LeaseSettings, readiness: Readiness, wall: WallClock) -> (Self, Leadership) {
+        let (permission, receiver) = watch::channel(None);
         let election = Self {
             api,
             settings,
             readiness,
-            valid_until,
+            permission,
+            wall: wall.clone(),
             seen: None,
             doubt: true,
         };
-        (election, Leadership { valid_until: receiver })
+        let leadership = Leadership {
+            permission: receiver,
+            wall,
+        };
+        (election, leadership)
     }
 
     /// Campaigns, and renews once elected, until `stop`; then releases the Lease. Cancel `stop` only after the last write
@@ -194,11 +235,11 @@ impl Election {
         let me = self.settings.identity.as_str();
         match decide(current.as_ref(), me, unchanged_for, self.settings.duration) {
             Decision::Acquire | Decision::Renew => {
-                let before = Instant::now();
+                let (before, wall_before) = (Instant::now(), (self.wall)());
                 let written = self.write(current).await?;
                 self.seen = Some((written, before));
-                let until = before + validity(self.settings.duration);
-                if self.valid_until.send_replace(Some(until)).is_none() {
+                let permission = Permission::new(before, wall_before, validity(self.settings.duration));
+                if self.permission.send_replace(permission).is_none() {
                     info!(
                         lease = self.settings.name,
                         identity = self.settings.identity,
@@ -210,13 +251,13 @@ impl Election {
             Decision::Wait(left) => {
                 self.step_down("another replica holds the Lease");
                 debug!(left_seconds = left.as_secs(), "Another replica leads.");
-                Ok(left.min(self.settings.period()))
+                Ok(left.min(self.settings.candidate_period()))
             }
         }
     }
 
     async fn write(&self, current: Option<Lease>) -> Result<Lease, LeaseError> {
-        let now = MicroTime(Timestamp::now());
+        let now = MicroTime((self.wall)());
         let name = self.settings.name.as_str();
         let old = current.as_ref().and_then(|l| l.spec.clone()).unwrap_or_default();
         let same_holder = old.holder_identity.as_deref() == Some(self.settings.identity.as_str());
@@ -262,7 +303,7 @@ impl Election {
     /// Gives the Lease back, so that another replica takes over at once.
     async fn release(&mut self) {
         let held = self.left().is_some();
-        self.valid_until.send_replace(None);
+        self.permission.send_replace(None);
         let Some((lease, _)) = self.seen.take().filter(|(lease, _)| held && self.is_mine(lease)) else {
             return;
         };
@@ -271,7 +312,7 @@ impl Election {
             spec: Some(LeaseSpec {
                 holder_identity: None,
                 lease_duration_seconds: Some(1),
-                renew_time: Some(MicroTime(Timestamp::now())),
+                renew_time: Some(MicroTime((self.wall)())),
                 ..lease.spec.unwrap_or_default()
             }),
         };
@@ -284,13 +325,13 @@ impl Election {
     }
 
     fn step_down(&self, why: &str) {
-        if self.valid_until.send_replace(None).is_some() {
+        if self.permission.send_replace(None).is_some() {
             warn!(lease = self.settings.name, why, "No longer leader.");
         }
     }
 
     fn left(&self) -> Option<Duration> {
-        (*self.valid_until.borrow()).and_then(|until| until.checked_duration_since(Instant::now()))
+        (*self.permission.borrow()).and_then(|permission| permission.left(Instant::now(), (self.wall)()))
     }
 
     fn is_mine(&self, lease: &Lease) -> bool {

@@ -110,7 +110,7 @@ async fn operate(config: Config) -> Result<(), StartError> {
             identity: identity.clone(),
             duration: config.lease_duration,
         };
-        let (election, leadership) = Election::new(lease, settings, readiness.clone());
+        let (election, leadership) = Election::new(lease, settings, readiness.clone(), Arc::new(jiff::Timestamp::now));
         let campaigning = CancellationToken::new();
         let election = tokio::spawn(election.run(campaigning.clone()));
         let parts = Parts {

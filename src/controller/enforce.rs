@@ -74,11 +74,13 @@ pub(super) fn rule(policy: &ValidatedPolicy, plan: &Plan, memory: &Memory, now: 
 }
 
 fn rule_one(policy: &ValidatedPolicy, plan: &Plan, memory: &Memory, planned: &PlannedAction, now: Timestamp) -> Ruling {
-    // A write that was accepted and did not show is repeated once an interval.
+    // A write that was accepted and did not show is repeated once an interval. A time in the future (the clock was set
+    // back) holds nothing up.
     let key = (planned.action.operation(), planned.action.target());
     let retry = memory
         .not_observed
         .get(&key)
+        .filter(|at| **at <= now)
         .and_then(|at| at.checked_add(policy.interval).ok());
     if retry.is_some_and(|at| at > now) {
         return Ruling::Leave(ActionResult::NotObserved);

@@ -374,6 +374,19 @@ async fn what_somebody_else_does_to_a_role_within_the_minute_is_undone_at_once()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_holds_no_write_up() {
+    let mut world = World::new();
+    world.aws().write_result = Some(ActionResult::NotObserved);
+    world.apply(NAME, spec());
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes().len(), 1);
+    world.set_back(Duration::from_hours(24));
+    world.pass(Duration::from_secs(331)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes().len(), 1, "once an interval, whatever the day");
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_reverts_a_repair_for_the_third_time_is_named_and_slowed_but_not_given_way() {
     let mut world = at_rest(spec()).await;
     let mut tamper = 0;

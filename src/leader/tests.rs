@@ -1,6 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use http::{Method, Request, Response, StatusCode};
+use k8s_openapi::jiff::SignedDuration;
 use kube::client::Body;
 use serde_json::{Value, json};
 
@@ -87,6 +88,10 @@ struct Replica {
 }
 
 fn replica(server: &Server, identity: &str) -> Replica {
+    replica_with(server, identity, Arc::new(Timestamp::now))
+}
+
+fn replica_with(server: &Server, identity: &str, wall: WallClock) -> Replica {
     let settings = LeaseSettings {
         name: "aidp".to_owned(),
         identity: identity.to_owned(),
@@ -95,7 +100,7 @@ fn replica(server: &Server, identity: &str) -> Replica {
     let readiness = Readiness::default();
     readiness.open(Gate::Crd);
     let api = Api::namespaced(server.client(), "aidp-system");
-    let (election, leadership) = Election::new(api, settings, readiness.clone());
+    let (election, leadership) = Election::new(api, settings, readiness.clone(), wall);
     let stop = CancellationToken::new();
     let task = tokio::spawn(election.run(stop.clone()));
     Replica {
@@ -223,4 +228,91 @@ async fn the_lease_is_written_once_per_fifth_of_its_duration() {
     sleep(Duration::from_mins(1)).await;
     let written = server.state().writes - before;
     assert!((29..=31).contains(&written), "{written}");
+}
+
+/// A wall clock that runs with the tests' time and can be set.
+#[derive(Clone)]
+struct Wall {
+    start: Instant,
+    set_forward: Arc<Mutex<SignedDuration>>,
+}
+
+impl Wall {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            set_forward: Arc::default(),
+        }
+    }
+
+    fn clock(&self) -> WallClock {
+        let Self { start, set_forward } = self.clone();
+        let noon: Timestamp = "2026-06-01T12:00:00Z".parse().unwrap();
+        Arc::new(move || noon + start.elapsed() + *set_forward.lock().unwrap())
+    }
+
+    fn set(&self, by: SignedDuration) {
+        *self.set_forward.lock().unwrap() += by;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_jump_of_the_wall_clock_makes_two_leaders_or_moves_the_lease() {
+    let day = SignedDuration::from_hours(24);
+    for jump in [day, -day, SignedDuration::from_secs(11), SignedDuration::from_secs(-11)] {
+        for jumps_at_leader in [true, false] {
+            let (server, there, here) = (Server::default(), Wall::new(), Wall::new());
+            let mut a = replica_with(&server, "a", there.clock());
+            within(5, a.leadership.acquired()).await;
+            let b = replica_with(&server, "b", here.clock());
+            sleep(Duration::from_secs(5)).await;
+            (if jumps_at_leader { &there } else { &here }).set(jump);
+            let jumped = Instant::now();
+            let mut back_after = None;
+            for _ in 0..300 {
+                assert_eq!(b.leadership.permit(), None, "{jump:?}");
+                if a.leadership.permit().is_some() {
+                    back_after.get_or_insert(jumped.elapsed());
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+            assert!(a.leadership.permit().is_some(), "{jump:?}");
+            assert_eq!(server.holder().as_deref(), Some("a"), "{jump:?}");
+            // Recovery: by the next renewal, a fifth of the Lease's duration.
+            assert!(
+                back_after.unwrap() <= Duration::from_secs(2),
+                "{jump:?}: {back_after:?}"
+            );
+        }
+    }
+}
+
+/// The monotonic clock of a suspended machine stands still, the wall clock does not.
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_machine_was_suspended_may_not_write_before_it_has_renewed() {
+    let (server, wall) = (Server::default(), Wall::new());
+    let mut a = replica_with(&server, "a", wall.clock());
+    within(5, a.leadership.acquired()).await;
+    assert!(a.leadership.permit().is_some());
+    wall.set(SignedDuration::from_secs(10));
+    assert_eq!(a.leadership.permit(), None);
+    server.state().down = true;
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(a.leadership.permit(), None);
+    server.state().down = false;
+    within(5, a.leadership.acquired()).await;
+    assert!(a.leadership.permit().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_of_renewal_that_lies_in_the_future_holds_nobody_up() {
+    let server = Server::default();
+    let far = Wall::new();
+    far.set(SignedDuration::from_hours(24 * 365));
+    let mut a = replica_with(&server, "a", far.clock());
+    within(5, a.leadership.acquired()).await;
+    let mut b = replica_with(&server, "b", Wall::new().clock());
+    sleep(Duration::from_secs(5)).await;
+    a.task.abort();
+    within(15, b.leadership.acquired()).await;
 }

@@ -330,6 +330,12 @@ impl World {
         tokio::time::advance(passed).await;
     }
 
+    /// Somebody sets the clock back; the monotonic time goes on.
+    pub fn set_back(&self, time: Duration) {
+        let mut now = self.time.lock().unwrap();
+        *now = now.checked_sub(time).unwrap();
+    }
+
     pub fn lose_leadership(&self) {
         *self.guard.refuses.lock().unwrap() = true;
     }
