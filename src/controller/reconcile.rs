@@ -24,7 +24,7 @@ use crate::domain::action::PlannedAction;
 use crate::domain::finding::Target;
 use crate::domain::observed::{CallError, CallerIdentity, Observed, Read};
 use crate::domain::plan::{AccountTrouble, Plan, guard_account, plan};
-use crate::domain::policy::{InvalidSpec, OperatorSettings, PolicySource, ValidatedPolicy, validate};
+use crate::domain::policy::{InvalidSpec, OperatorSettings, PolicySource, ValidatedPolicy, annotated_at, validate};
 use crate::domain::report::{self, ActionResult, Judgement, Outcome, RepairLog, holds, report, unclaimed};
 
 /// No write of one pass is begun later than this.
@@ -363,6 +363,7 @@ pub(super) fn source(object: &AIDataProtectionPolicy) -> PolicySource {
         name: object.name_any(),
         generation: object.metadata.generation.unwrap_or_default(),
         suspend_until: object.annotations().get(SUSPEND_UNTIL).cloned(),
+        suspended_at: annotated_at(&object.metadata, SUSPEND_UNTIL),
         inventory: object
             .status
             .as_ref()

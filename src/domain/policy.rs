@@ -1,6 +1,7 @@
 //! The validated policy: the spec after every default, override and cap, in types that can't be wrong. Nothing downstream
 //! reads the raw spec.
 
+mod annotated;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use crate::api::{
     Protocol, Selector, TLSVersion, Targets, Uploads,
 };
 
+pub use annotated::annotated_at;
 pub use validate::{InvalidSpec, PolicySource, egress_targets, parse_duration, validate};
 
 /// What one control asks of one bucket, and whether it is enforced.

@@ -38,6 +38,8 @@ pub struct PolicySource {
     pub generation: i64,
     /// Annotation `aidp.dev/suspend-until`, raw.
     pub suspend_until: Option<String>,
+    /// When that annotation was set ([`super::annotated_at`]); None: now.
+    pub suspended_at: Option<Timestamp>,
     /// `status.targets`.
     pub inventory: Targets,
     /// Targets that other policies claim first.
@@ -71,6 +73,7 @@ pub fn validate(
         name,
         generation,
         suspend_until,
+        suspended_at,
         inventory,
         conflicts,
     } = source;
@@ -81,8 +84,10 @@ pub fn validate(
     let by_spec = suspension
         .as_ref()
         .and_then(|s| problems.time("suspension.untilTime", &s.until_time));
-    // The annotation is for humans in a hurry; the cap keeps a forgotten one from switching protection off for good.
-    let latest = now.checked_add(settings.max_suspension).unwrap_or(Timestamp::MAX);
+    // The annotation is for humans in a hurry; the cap keeps a forgotten one from switching protection off for good. So it
+    // counts from when the annotation was set: counted from now it would never be reached.
+    let set = suspended_at.unwrap_or(now).min(now);
+    let latest = set.checked_add(settings.max_suspension).unwrap_or(Timestamp::MAX);
     let by_annotation = suspend_until
         .and_then(|t| problems.time("metadata.annotations[aidp.dev/suspend-until]", &t))
         .map(|t| t.min(latest));

@@ -165,6 +165,22 @@ fn a_suspension_by_annotation_is_capped_and_one_by_spec_is_not() {
     };
     let capped = policy_from(FULL_SPEC, source).suspended_until;
     assert_eq!(capped, Some("2026-06-02T12:00:00Z".parse().unwrap()));
+    // Set 23 hours ago: an hour is left. Set the day before yesterday: it is over, whatever it says.
+    let left = |set: &str| {
+        let source = PolicySource {
+            suspend_until: Some(late.to_owned()),
+            suspended_at: Some(set.parse().unwrap()),
+            ..PolicySource::default()
+        };
+        policy_from(FULL_SPEC, source).suspended_until
+    };
+    assert_eq!(
+        left("2026-05-31T13:00:00Z"),
+        Some("2026-06-01T13:00:00Z".parse().unwrap())
+    );
+    assert_eq!(left("2026-05-30T12:00:00Z"), None);
+    // A clock that is ahead of ours does not lengthen it.
+    assert_eq!(left("2026-12-01T00:00:00Z"), capped);
     let by_spec = policy(&format!(
         "{FULL_SPEC}suspension: {{untilTime: \"{late}\", reason: CHG-1}}\n"
     ))
