@@ -144,7 +144,8 @@ fn policies(
 fn is_missing(error: &watcher::Error) -> bool {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.is_not_found(),
+        // By code: for a path that it does not serve the API server answers in plain text, without a reason.
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status.code == 404,
         watcher::Error::InitialListFailed(_)
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchError(_)

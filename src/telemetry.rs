@@ -8,7 +8,8 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::LogFormat;
 
-/// Sends everything that is logged from now on to standard error.
+/// Sends everything that is logged from now on to standard error. A line that cannot be written (the disk is full, nobody
+/// reads) is lost, and nothing else: the subscriber's own complaint about it would go to standard error too, and panic.
 ///
 /// # Errors
 /// If a subscriber was installed before.
@@ -20,6 +21,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
             .with(
                 tracing_subscriber::fmt::layer()
                     .json()
+                    .log_internal_errors(false)
                     .flatten_event(true)
                     .with_writer(std::io::stderr),
             )
@@ -27,6 +29,7 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), TryInitError> {
         LogFormat::Text => registry
             .with(
                 tracing_subscriber::fmt::layer()
+                    .log_internal_errors(false)
                     // Colours are for a terminal; in a file they are noise.
                     .with_ansi(std::io::stderr().is_terminal())
                     .with_writer(std::io::stderr),
