@@ -8,10 +8,14 @@ need_basics; need_python
 if [ -z "${KUBECONFIG:-}" ]; then e2e/controlplane/build.sh >/dev/null; else say "using the cluster of KUBECONFIG=$KUBECONFIG"; fi
 e2e/tools.sh moto >/dev/null
 AIDP_HELM=$(e2e/tools.sh helm); export AIDP_HELM
-AIDP_BIN=$(aidp_binary); export AIDP_BIN
-rm -f target/e2e/seconds
+AIDP_BIN=$(aidp_binary) || die "without an operator there is nothing to test"
+[ -x "$AIDP_BIN" ] || die "no operator to test at '$AIDP_BIN'"
+export AIDP_BIN
+[ -z "${AIDP_EMULATED_VERSION:-}" ] || say "the API servers emulate Kubernetes $AIDP_EMULATED_VERSION"
+rm -f target/e2e/seconds target/e2e/measured
 status=0
 # As many tests as control planes at a time, whatever the number of cores: tests mostly wait.
 cargo test --workspace --features aidp-e2e/e2e --test journey -- --test-threads "${AIDP_E2E_PLANES:-4}" "$@" || status=$?
 [ ! -f target/e2e/seconds ] || { say "slowest tests, in seconds:"; sort -rn target/e2e/seconds | head -n 10 >&2; }
+[ ! -f target/e2e/measured ] || { say "measured:"; sort -k 6 target/e2e/measured >&2; }
 exit "$status"

@@ -5,12 +5,17 @@
 #   plane.sh run DIR              up, print the path, wait until stdin closes, down, remove DIR: ends with whoever started it
 #   plane.sh stop-apiserver DIR   as if the API server had crashed
 #   plane.sh start-apiserver DIR  on the same port again
+#   plane.sh pause-apiserver DIR  as if it hung: connections stay open, nothing is answered
+#   plane.sh resume-apiserver DIR
+#   plane.sh stop-etcd DIR        the API server goes on without its storage
+#   plane.sh start-etcd DIR       with the same data
+# AIDP_EMULATED_VERSION=1.33 makes the API server behave as that version (KEP-4330).
 # API only: no controller-manager (so no garbage collection, no `default` ServiceAccount), no scheduler, no node.
 # $DIR/log/audit.jsonl holds one line per request (level Metadata): who asked for what, and the answer.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib.sh"
-verb=${1:?up, down, run, stop-apiserver or start-apiserver} D=${2:?folder}
+verb=${1:?up, down, run, or stop, start, pause, resume of a part} D=${2:?folder}
 mkdir -p "$D" && D=$(cd "$D" && pwd)
 
 # Elliptic curves: the whole PKI takes a second. 30 days: a plane kept by `make demo KEEP=1` outlives a holiday.
@@ -66,9 +71,17 @@ start_apiserver() {
     --authorization-mode=Node,RBAC --anonymous-auth=true --disable-admission-plugins=ServiceAccount --allow-privileged=true --service-cluster-ip-range=10.96.0.0/16 \
     --service-account-issuer=https://kubernetes.default.svc.cluster.local --service-account-key-file="$p/sa.pub" --service-account-signing-key-file="$p/sa.key" \
     --audit-policy-file="$here/audit-policy.yaml" --audit-log-path="$D/log/audit.jsonl" --audit-log-format=json --audit-log-mode=blocking \
-    --profiling=false ${KUBE_APISERVER_FLAGS:-}
+    --profiling=false ${AIDP_EMULATED_VERSION:+--emulated-version="$AIDP_EMULATED_VERSION"} ${KUBE_APISERVER_FLAGS:-}
   wait_until 60 "kube-apiserver is ready" healthy_or_dead kube-apiserver curl -sf --max-time 2 --cacert "$p/ca.crt" --cert "$p/admin.crt" --key "$p/admin.key" \
     "https://127.0.0.1:$API_PORT/readyz" && alive kube-apiserver || give_up kube-apiserver
+  [ -z "${AIDP_EMULATED_VERSION:-}" ] || emulates "$AIDP_EMULATED_VERSION"
+}
+# Whether the API server says itself that it is of this version: else a test of an old version would be one of the new.
+emulates() {
+  local p=$D/pki answer
+  answer=$(curl -sf --max-time 5 --cacert "$p/ca.crt" --cert "$p/admin.crt" --key "$p/admin.key" "https://127.0.0.1:$API_PORT/version")
+  python3 -c 'import json, sys; v = json.loads(sys.argv[1]); sys.exit(f"{v.get(\"emulationMajor\", v[\"major\"])}.{v.get(\"emulationMinor\", v[\"minor\"])}" != sys.argv[2])' "$answer" "$1" ||
+    { say "the API server does not emulate Kubernetes $1: $answer"; return 1; }
 }
 
 up() {
@@ -99,6 +112,10 @@ case $verb in
     while read -r _; do :; done
     ;;
   stop-apiserver) stop kube-apiserver ;;
+  pause-apiserver) kill -STOP "$(cat "$D/kube-apiserver.pid")" ;;
+  resume-apiserver) kill -CONT "$(cat "$D/kube-apiserver.pid")" ;;
+  stop-etcd) stop etcd ;;
+  start-etcd) . "$D/env"; start_etcd ;;
   start-apiserver) . "$D/env"; start_apiserver ;;
   *) die "unknown verb '$verb'" ;;
 esac

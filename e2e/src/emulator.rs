@@ -54,6 +54,7 @@ impl Emulator {
                     ),
                 ],
                 log: folder.join("moto.log"),
+                disk_full: false,
             };
             let mut process = Process::start(&program).await?;
             let up = eventually(Duration::from_mins(1), "moto accepts connections", || async {

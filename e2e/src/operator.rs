@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
@@ -14,6 +14,8 @@ use serde_json::Value;
 
 use crate::plane::NAMESPACE;
 use crate::process::{Process, Program};
+use crate::wait::eventually;
+use crate::world::PATIENCE;
 use crate::{Error, Result};
 
 /// Access key of the operator at the emulator: the proxy tells its calls from others by it.
@@ -39,6 +41,13 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     /// Endpoint instead of the proxy's.
     pub endpoint: Option<String>,
+    /// `--lease-duration`. A killed operator's Lease has to run out before the next one may write: not longer than a test
+    /// likes to wait, unless that is what it is about.
+    pub lease_duration: &'static str,
+    /// Access key, by which the proxy tells replicas apart.
+    pub access_key: &'static str,
+    /// Everything it prints meets a full disk.
+    pub disk_full: bool,
 }
 
 impl Default for Settings {
@@ -51,6 +60,9 @@ impl Default for Settings {
             credentials: true,
             kubeconfig: None,
             endpoint: None,
+            lease_duration: "3s",
+            access_key: ACCESS_KEY,
+            disk_full: false,
         }
     }
 }
@@ -87,6 +99,8 @@ impl Operator {
             network_enforcer,
             arguments,
             configuration,
+            lease_duration,
+            disk_full,
             ..
         } = settings;
         let listen = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
@@ -95,8 +109,7 @@ impl Operator {
             .to_vec();
         all.extend([listen.to_string().into(), "--cluster-id".into(), cluster_id.into()]);
         all.extend(["--oidc-provider-arn", OIDC_PROVIDER, "--operator-namespace", NAMESPACE].map(OsString::from));
-        // A killed operator's Lease has to run out before the next one may write: not longer than a test likes to wait.
-        all.extend(["--lease-duration", "3s"].map(OsString::from));
+        all.extend(["--lease-duration", lease_duration].map(OsString::from));
         if let Some(enforcer) = network_enforcer {
             all.extend(["--network-enforcer".into(), enforcer.into()]);
         }
@@ -113,6 +126,7 @@ impl Operator {
             arguments: all,
             environment,
             log: log.clone(),
+            disk_full: *disk_full,
         })
         .await?;
         Ok(Self { process, listen, log })
@@ -131,6 +145,45 @@ impl Operator {
     pub async fn kill(&mut self) -> Result<()> {
         self.process.signal("KILL").await?;
         self.wait(Duration::from_secs(10)).await.map(drop)
+    }
+
+    /// Sends a signal by name: `TERM`, `STOP`, `CONT`.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        self.process.signal(name).await
+    }
+
+    /// Whether it says that it leads.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn leads(&self) -> Result<bool> {
+        let (_, metrics) = self.get("/metrics").await?;
+        Ok(metrics.lines().any(|line| line == "aidp_leader 1"))
+    }
+
+    /// Waits until it leads (or does not), and says how long that took.
+    ///
+    /// # Errors
+    /// When it does not come in time.
+    pub async fn until_leads(&self, wanted: bool) -> Result<Duration> {
+        let start = Instant::now();
+        let what = if wanted {
+            "the replica leads"
+        } else {
+            "the replica leads no more"
+        };
+        eventually(PATIENCE, what, || async {
+            match self.leads().await {
+                Ok(leads) if leads == wanted => Ok(()),
+                Ok(leads) => Err(Error::from(format!("leads: {leads}"))),
+                Err(error) => Err(error),
+            }
+        })
+        .await?;
+        Ok(start.elapsed())
     }
 
     /// Asks it to end.
@@ -206,7 +259,7 @@ pub fn environment(surroundings: &Surroundings, settings: &Settings) -> Vec<(Str
         ("RUST_BACKTRACE".to_owned(), "1".into()),
     ];
     if settings.credentials {
-        environment.push(("AWS_ACCESS_KEY_ID".to_owned(), ACCESS_KEY.into()));
+        environment.push(("AWS_ACCESS_KEY_ID".to_owned(), settings.access_key.into()));
         environment.push(("AWS_SECRET_ACCESS_KEY".to_owned(), "secret".into()));
     }
     environment
@@ -217,7 +270,11 @@ pub fn environment(surroundings: &Surroundings, settings: &Settings) -> Vec<(Str
 /// # Errors
 /// When it is not there, with the command that builds it.
 pub fn binary() -> Result<PathBuf> {
+    // Empty is not unset: whoever sets it means to say which binary is tested.
     if let Some(path) = std::env::var_os("AIDP_BIN") {
+        if !Path::new(&path).is_file() {
+            return Err(format!("AIDP_BIN={} is no file", path.display()).into());
+        }
         return Ok(PathBuf::from(path));
     }
     let test = std::env::current_exe()?;

@@ -203,6 +203,48 @@ impl Lease {
         self.script("start-apiserver")
     }
 
+    /// Makes the API server hang: connections stay open and nothing is answered.
+    ///
+    /// # Errors
+    /// On a cluster that is not ours.
+    pub fn pause_apiserver(&self) -> Result<()> {
+        self.script("pause-apiserver")
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Errors
+    /// On a cluster that is not ours.
+    pub fn resume_apiserver(&self) -> Result<()> {
+        self.script("resume-apiserver")
+    }
+
+    /// Stops etcd under a running API server.
+    ///
+    /// # Errors
+    /// On a cluster that is not ours.
+    pub fn stop_etcd(&self) -> Result<()> {
+        self.script("stop-etcd")
+    }
+
+    /// Starts etcd again with the data that it had.
+    ///
+    /// # Errors
+    /// When it does not get healthy.
+    pub fn start_etcd(&self) -> Result<()> {
+        self.script("start-etcd")
+    }
+
+    /// Whether this control plane is ours to stop; if not, says aloud that the test checks nothing.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        let ours = self.plane.as_ref().is_some_and(|plane| plane.own.is_some());
+        if !ours {
+            eprintln!("NOT CHECKED: the control plane that KUBECONFIG names is not ours to disturb");
+        }
+        ours
+    }
+
     fn script(&self, verb: &str) -> Result<()> {
         let own = self
             .plane()?

@@ -22,6 +22,8 @@ pub struct Program {
     pub environment: Vec<(String, OsString)>,
     /// Where stdout and stderr go; appended to.
     pub log: PathBuf,
+    /// Instead of into the log all output goes to a device that is always full.
+    pub disk_full: bool,
 }
 
 /// A running child. Dropping it kills the process at once, so that what a test started does nothing after it.
@@ -44,12 +46,14 @@ impl Process {
             arguments,
             environment,
             log,
+            disk_full,
         } = program;
         let pidfile = log.with_extension("pid");
         if pidfile.exists() {
             std::fs::remove_file(&pidfile)?;
         }
-        let output = File::options().create(true).append(true).open(log)?;
+        let output = if *disk_full { Path::new("/dev/full") } else { log };
+        let output = File::options().create(true).append(true).open(output)?;
         let mut tether = Command::new("bash")
             .arg(e2e_dir().join("tether.sh"))
             .arg(&pidfile)

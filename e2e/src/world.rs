@@ -238,6 +238,16 @@ impl World {
         Ok(audit)
     }
 
+    /// Keeps a measured time for the table that `journey.sh` prints, and holds it to its bound.
+    ///
+    /// # Errors
+    /// When it took longer.
+    pub fn measured(&self, what: &str, took: Duration, bound: Duration) -> Result<()> {
+        let line = format!("{:.1} s (bound {} s) {what}", took.as_secs_f64(), bound.as_secs());
+        append("target/e2e/measured", &line)?;
+        if took <= bound { Ok(()) } else { Err(line.into()) }
+    }
+
     /// Prints what a developer wants to see of a failed test.
     fn explain(&self) {
         eprintln!("--- files of this test: {}", self.surroundings.folder.display());
@@ -283,13 +293,15 @@ impl Drop for World {
 
 /// Keeps how long a test took, for the table that `journey.sh` prints.
 fn note_duration(took: Duration) -> Result<()> {
-    use std::io::Write;
     let name = std::thread::current().name().unwrap_or("test").to_owned();
-    let mut file = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(project_dir().join("target/e2e/seconds"))?;
-    Ok(writeln!(file, "{:.1} {name}", took.as_secs_f64())?)
+    append("target/e2e/seconds", &format!("{:.1} {name}", took.as_secs_f64()))
+}
+
+fn append(file: &str, line: &str) -> Result<()> {
+    use std::io::Write;
+    let path = project_dir().join(file);
+    let mut file = std::fs::File::options().create(true).append(true).open(path)?;
+    Ok(writeln!(file, "{line}")?)
 }
 
 fn tail(text: &str) -> String {

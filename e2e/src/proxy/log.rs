@@ -58,6 +58,22 @@ impl Call {
     pub fn name(&self) -> String {
         self.operation.to_string()
     }
+
+    /// Whether it is a write that the emulator carried out, whatever the caller came to know of it.
+    #[must_use]
+    pub fn took_effect(&self) -> bool {
+        let status = match self.outcome {
+            Outcome::Answered(status) | Outcome::KilledAfter(status) => Some(status),
+            Outcome::Pending | Outcome::Injected(_) | Outcome::Dropped | Outcome::Unreachable => None,
+        };
+        self.operation.write && status.is_some_and(|status| (200..300).contains(&status))
+    }
+
+    /// Whether it was signed with this access key.
+    #[must_use]
+    pub fn is_by(&self, access_key: &str) -> bool {
+        self.operation.access_key.as_deref() == Some(access_key)
+    }
 }
 
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::classify::{Received, classify};
+use super::classify::{Operation, Received, classify};
 use super::log::{Outcome, State};
 use super::{UPSTREAM_TIMEOUT, fault};
 use crate::{Error, Result};
@@ -117,6 +117,19 @@ async fn answer(
         }
     }
 
+    // What has arrived is carried out, as AWS does, even if the caller is gone by then.
+    let request = Request::from_parts(parts, Full::new(body));
+    tokio::spawn(carry_out(request, operation, seq, scheme, upstream, state)).await?
+}
+
+async fn carry_out(
+    request: Request<Full<Bytes>>,
+    operation: Operation,
+    seq: u64,
+    scheme: &'static str,
+    upstream: Upstream,
+    state: Arc<State>,
+) -> Result<Response<Full<Bytes>>> {
     let _turn = if operation.write && state.armed() {
         Some(state.one_write.lock().await)
     } else {
@@ -126,7 +139,7 @@ async fn answer(
         state.finish(seq, Outcome::Dropped);
         return Err("the caller is dead".into());
     }
-    let response = match forward(Request::from_parts(parts, Full::new(body)), scheme, &upstream).await {
+    let response = match forward(request, scheme, &upstream).await {
         Ok(response) => response,
         Err(error) => {
             state.finish(seq, Outcome::Unreachable);

@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod annotations;
 mod chart;
 mod cli;
 mod common;
@@ -16,9 +17,12 @@ mod converge;
 mod crash;
 mod crd;
 mod egress;
+mod failover;
 mod faults;
+mod outage;
 mod ownership;
 mod race;
 mod roles;
+mod rotation;
 mod steady;
 mod tamper;
