@@ -18,7 +18,7 @@ stage() {
   if "$@"; then results+=(ok); else results+=(FAILED); failed=1; fi
   names+=("$name") seconds+=($((SECONDS - start)))
 }
-tools() { e2e/tools.sh moto cargo-deny helm promtool monitoring-crds && e2e/controlplane/build.sh; }
+tools() { e2e/tools.sh moto cargo-deny fakecloud helm promtool monitoring-crds && e2e/controlplane/build.sh; }
 
 # The demo as a user runs it, on the binaries that the tests built.
 demo() {

@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::Result;
-use crate::emulator::REGION;
+use crate::emulator::{Kind, REGION};
 
 /// Clients of the emulator itself.
 #[derive(Debug, Clone)]
@@ -60,11 +60,17 @@ pub struct BucketSeen {
 }
 
 impl Aws {
-    /// Clients of the emulator at `address`.
+    /// Clients of moto at `address`.
     #[must_use]
     pub fn new(address: SocketAddr) -> Self {
+        Self::of(Kind::Moto, address)
+    }
+
+    /// Clients of the emulator at `address`.
+    #[must_use]
+    pub fn of(kind: Kind, address: SocketAddr) -> Self {
         let endpoint = format!("http://{address}");
-        let credentials = Credentials::new("AKIAOUTSIDER00000000", "secret", None, None, "e2e");
+        let credentials = Credentials::new(kind.outsider(), "secret", None, None, "e2e");
         let behavior = BehaviorVersion::v2026_01_12();
         let s3 = aws_sdk_s3::Config::builder()
             .behavior_version(behavior)

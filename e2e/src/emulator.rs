@@ -1,4 +1,4 @@
-//! The AWS emulator (moto): one process for each test, so that no test sees another's buckets.
+//! The AWS emulators, moto and fakecloud: one process for each test, so that no test sees another's buckets.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -13,13 +13,62 @@ use crate::process::{Process, Program, e2e_dir};
 use crate::wait::eventually;
 use crate::{Error, Result};
 
-/// The account that moto plays.
+/// The account that the emulators play.
 pub const ACCOUNT: &str = "123456789012";
 
 /// Home region of the tests.
 pub const REGION: &str = "eu-west-1";
 
-/// A running moto server. Dropping it stops it.
+/// Which emulator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// moto: quick to get, stores what it is told, enforces nothing.
+    Moto,
+    /// The same with AWS's own managed policies, such as `ReadOnlyAccess`; loading them takes seconds.
+    MotoWithManagedPolicies,
+    /// fakecloud in strict mode: refuses what IAM, bucket policies and the public access block forbid. Access keys that
+    /// begin with `test` are exempt.
+    Fakecloud,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Moto | Self::MotoWithManagedPolicies => "moto",
+            Self::Fakecloud => "fakecloud",
+        }
+    }
+
+    /// The access key of one who seeds, tampers and judges, and whom nothing is refused.
+    pub(crate) fn outsider(self) -> &'static str {
+        match self {
+            Self::Moto | Self::MotoWithManagedPolicies => "AKIAOUTSIDER00000000",
+            Self::Fakecloud => "testoutsider",
+        }
+    }
+
+    fn arguments(self, address: SocketAddr) -> Vec<OsString> {
+        let (port, address) = (address.port().to_string(), address.to_string());
+        let words = match self {
+            Self::Moto | Self::MotoWithManagedPolicies => vec!["-H", "127.0.0.1", "-p", &port],
+            Self::Fakecloud => vec![
+                "--addr",
+                &address,
+                "--region",
+                REGION,
+                "--account-id",
+                ACCOUNT,
+                "--iam",
+                "strict",
+                "--log-level",
+                "warn",
+            ],
+        };
+        words.into_iter().map(OsString::from).collect()
+    }
+}
+
+/// A running emulator. Dropping it stops it.
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
@@ -27,22 +76,19 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts moto on a free port; its log goes to `folder`. `managed_policies`: with AWS's own managed policies, whose
-    /// loading takes seconds.
+    /// Starts an emulator on a free port; its log goes to `folder`.
     ///
     /// # Errors
     /// When it can't be installed or does not answer within a minute.
-    pub async fn start(folder: &Path, managed_policies: bool) -> Result<Self> {
-        let executable = installed()?;
+    pub async fn start(kind: Kind, folder: &Path) -> Result<Self> {
+        let (name, executable) = (kind.name(), installed(kind)?);
         // Free now may be taken in a moment: then moto ends at once, and another port is tried.
         let mut last = Error::from("no attempt");
         for _ in 0..3 {
             let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
             let program = Program {
                 path: executable.clone(),
-                arguments: ["-H", "127.0.0.1", "-p", &address.port().to_string()]
-                    .map(OsString::from)
-                    .to_vec(),
+                arguments: kind.arguments(address),
                 environment: vec![
                     ("PATH".to_owned(), std::env::var_os("PATH").unwrap_or_default()),
                     ("HOME".to_owned(), folder.into()),
@@ -50,14 +96,14 @@ impl Emulator {
                     ("AWS_DEFAULT_REGION".to_owned(), REGION.into()),
                     (
                         "MOTO_IAM_LOAD_MANAGED_POLICIES".to_owned(),
-                        managed_policies.to_string().into(),
+                        (kind == Kind::MotoWithManagedPolicies).to_string().into(),
                     ),
                 ],
-                log: folder.join("moto.log"),
+                log: folder.join(format!("{name}.log")),
                 disk_full: false,
             };
             let mut process = Process::start(&program).await?;
-            let up = eventually(Duration::from_mins(1), "moto accepts connections", || async {
+            let up = eventually(Duration::from_mins(1), "the emulator accepts connections", || async {
                 TcpStream::connect(address)
                     .await
                     .map(drop)
@@ -70,7 +116,7 @@ impl Emulator {
             };
             let outcome = tokio::select! {
                 outcome = up => outcome,
-                () = ended => Err(Error::from(format!("moto ended at once; see {}", program.log.display()))),
+                () = ended => Err(Error::from(format!("{name} ended at once; see {}", program.log.display()))),
             };
             match outcome {
                 Ok(()) => {
@@ -92,21 +138,27 @@ impl Emulator {
     }
 }
 
-/// Installs moto once per process, unless the cache has it.
-fn installed() -> Result<PathBuf> {
+/// Installs an emulator once per process, unless the cache has it.
+fn installed(kind: Kind) -> Result<PathBuf> {
     static MOTO: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    static FAKECLOUD: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    let name = kind.name();
     let install = || {
         let output = Command::new("bash")
             .arg(e2e_dir().join("tools.sh"))
-            .arg("moto")
+            .arg(name)
             .stderr(std::process::Stdio::inherit())
             .output()
             .map_err(|error| format!("tools.sh: {error}"))?;
         if output.status.success() {
             Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
         } else {
-            Err("moto could not be installed; the reason was printed above".to_owned())
+            Err(format!("{name} could not be installed; the reason was printed above"))
         }
     };
-    Ok(MOTO.get_or_init(install).clone()?)
+    let known = match kind {
+        Kind::Moto | Kind::MotoWithManagedPolicies => &MOTO,
+        Kind::Fakecloud => &FAKECLOUD,
+    };
+    Ok(known.get_or_init(install).clone()?)
 }

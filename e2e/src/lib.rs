@@ -9,6 +9,7 @@ pub mod operator;
 pub mod plane;
 pub mod process;
 pub mod proxy;
+pub mod session;
 pub mod view;
 pub mod wait;
 pub mod world;

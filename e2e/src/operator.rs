@@ -18,7 +18,7 @@ use crate::wait::eventually;
 use crate::world::PATIENCE;
 use crate::{Error, Result};
 
-/// Access key of the operator at the emulator: the proxy tells its calls from others by it.
+/// Access key of the operator at moto: the proxy tells its calls from others by it.
 pub const ACCESS_KEY: &str = "AKIAOPERATOR00000000";
 
 /// OIDC provider that the operator is configured with.
@@ -78,6 +78,9 @@ pub struct Surroundings {
     pub endpoint: String,
     /// The proxy's CA.
     pub ca: PathBuf,
+    /// Access key and secret of the operator, on an emulator that takes only those it knows; else it is
+    /// [`Settings::access_key`].
+    pub known_key: Option<(String, String)>,
 }
 
 /// A running operator.
@@ -241,6 +244,7 @@ pub fn environment(surroundings: &Surroundings, settings: &Settings) -> Vec<(Str
         kubeconfig,
         endpoint,
         ca,
+        known_key,
     } = surroundings;
     let mut environment: Vec<(String, OsString)> = vec![
         ("PATH".to_owned(), std::env::var_os("PATH").unwrap_or_default()),
@@ -259,8 +263,12 @@ pub fn environment(surroundings: &Surroundings, settings: &Settings) -> Vec<(Str
         ("RUST_BACKTRACE".to_owned(), "1".into()),
     ];
     if settings.credentials {
-        environment.push(("AWS_ACCESS_KEY_ID".to_owned(), settings.access_key.into()));
-        environment.push(("AWS_SECRET_ACCESS_KEY".to_owned(), "secret".into()));
+        let (access_key, secret) = match known_key {
+            Some((access_key, secret)) => (access_key.as_str(), secret.as_str()),
+            None => (settings.access_key, "secret"),
+        };
+        environment.push(("AWS_ACCESS_KEY_ID".to_owned(), access_key.into()));
+        environment.push(("AWS_SECRET_ACCESS_KEY".to_owned(), secret.into()));
     }
     environment
 }

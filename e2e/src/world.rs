@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::audit::Audit;
 use crate::aws::Aws;
-use crate::emulator::{ACCOUNT, Emulator, REGION};
+use crate::emulator::{ACCOUNT, Emulator, Kind, REGION};
 use crate::operator::{Operator, Settings, Surroundings};
 use crate::plane::Lease;
 use crate::process::project_dir;
@@ -38,7 +38,7 @@ pub struct World {
 /// # Panics
 /// When the test fails.
 pub fn journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
-    run(false, test);
+    journey_on(Kind::Moto, test);
 }
 
 /// The same in an account that has AWS's own managed policies, such as `ReadOnlyAccess`.
@@ -46,11 +46,19 @@ pub fn journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
 /// # Panics
 /// When the test fails.
 pub fn journey_with_managed_policies(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
-    run(true, test);
+    journey_on(Kind::MotoWithManagedPolicies, test);
+}
+
+/// The same on the emulator that refuses what policies forbid. The operator is a user there who may do everything.
+///
+/// # Panics
+/// When the test fails.
+pub fn enforced_journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
+    journey_on(Kind::Fakecloud, test);
 }
 
 #[expect(clippy::panic, reason = "this is how a test fails")]
-fn run(managed_policies: bool, test: impl AsyncFnOnce(&mut World) -> Result<()>) {
+fn journey_on(emulator: Kind, test: impl AsyncFnOnce(&mut World) -> Result<()>) {
     let start = std::time::Instant::now();
     let outcome = (|| {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -58,7 +66,7 @@ fn run(managed_policies: bool, test: impl AsyncFnOnce(&mut World) -> Result<()>)
             .enable_all()
             .build()?;
         runtime.block_on(async {
-            let mut world = World::start(managed_policies).await?;
+            let mut world = World::start(emulator).await?;
             let outcome = test(&mut world).await.inspect_err(|_| world.explain());
             note_duration(start.elapsed())?;
             outcome
@@ -70,7 +78,7 @@ fn run(managed_policies: bool, test: impl AsyncFnOnce(&mut World) -> Result<()>)
 }
 
 impl World {
-    async fn start(managed_policies: bool) -> Result<Self> {
+    async fn start(kind: Kind) -> Result<Self> {
         let name = std::thread::current().name().unwrap_or("test").replace("::", "-");
         let folder = project_dir().join("target/e2e").join(name);
         if folder.exists() {
@@ -78,7 +86,12 @@ impl World {
         }
         std::fs::create_dir_all(&folder)?;
         let plane = Lease::take()?;
-        let emulator = Emulator::start(&folder, managed_policies).await?;
+        let emulator = Emulator::start(kind, &folder).await?;
+        let aws = Aws::of(kind, emulator.address());
+        let known_key = match kind {
+            Kind::Moto | Kind::MotoWithManagedPolicies => None,
+            Kind::Fakecloud => Some(aws.create_administrator("aidp-operator").await?),
+        };
         let proxy = Proxy::start(emulator.address()).await?;
         let (ca, kubeconfig) = (folder.join("ca.pem"), folder.join("operator.kubeconfig"));
         proxy.write_ca(&ca)?;
@@ -88,9 +101,10 @@ impl World {
             kubeconfig,
             endpoint: proxy.endpoint(),
             ca,
+            known_key,
         };
         Ok(Self {
-            aws: Aws::new(emulator.address()),
+            aws,
             proxy,
             plane,
             surroundings,
@@ -278,8 +292,11 @@ impl World {
         let logs = entries
             .map(|entry| entry.path())
             .filter(|path| path.extension().is_some_and(|e| e == "log"));
-        logs.filter(|path| path.file_stem().is_some_and(|stem| stem != "moto"))
-            .collect()
+        logs.filter(|path| {
+            path.file_stem()
+                .is_some_and(|stem| stem != "moto" && stem != "fakecloud")
+        })
+        .collect()
     }
 }
 

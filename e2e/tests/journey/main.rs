@@ -17,6 +17,8 @@ mod converge;
 mod crash;
 mod crd;
 mod egress;
+mod enforced_buckets;
+mod enforced_roles;
 mod failover;
 mod faults;
 mod outage;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use aidp_e2e::aws::Aws;
-use aidp_e2e::emulator::Emulator;
+use aidp_e2e::emulator::{Emulator, Kind};
 use aidp_e2e::proxy::Proxy;
 use aidp_e2e::view::PolicyView;
 use aidp_e2e::wait::eventually;
@@ -50,7 +50,7 @@ impl Stage {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let folder = PathBuf::from(variable("AIDP_NODE_DIR")?);
         let (emulator, proxy) = runtime.block_on(async {
-            let emulator = Emulator::start(&folder, false).await?;
+            let emulator = Emulator::start(Kind::Moto, &folder).await?;
             let host: SocketAddr = format!("{HOST}:0").parse()?;
             let proxy = Proxy::start_on(emulator.address(), host, "127.0.0.1:0".parse()?).await?;
             Ok::<_, Error>((emulator, proxy))
