@@ -1,15 +1,21 @@
 //! What must hold for any input whatever. Each check takes a text, and panics when something that must hold does not.
 //!
-//! An input is one or more policy documents divided by lines `---`.
+//! An input is one or more policy documents divided by lines `---`; for [`request`] a request stands before them, for
+//! [`manifest`] it is a file of Kubernetes manifests.
+
+use std::collections::BTreeSet;
 
 use aidp::domain::document::equivalence::{equivalent, same_meaning};
-use aidp::domain::document::{PolicyDocument, PolicyKind};
+use aidp::domain::document::{PolicyDocument, PolicyKind, Statement};
+use aidp::domain::egress::manifest::Manifests;
+use aidp::domain::egress::report::Analysis;
 use aidp::domain::iam::actions::{Place, escalations, s3_actions};
 use aidp::domain::iam::compiled::Policy;
 use aidp::domain::iam::context::Context;
 use aidp::domain::iam::evaluate::{self, PolicySet, Request, Verdict};
 use aidp::domain::iam::principal::Caller;
 use aidp::domain::iam::proof::{self, AclFacts, BucketFacts, Evidence, Proof, ProofInput, RoleFacts};
+use aidp::domain::s3::{deny_insecure_transport, deny_role_writes, merge as merge_statements};
 
 const ROLE: &str = "arn:aws:iam::111111111111:role/team/train";
 const SESSION: &str = "arn:aws:sts::111111111111:assumed-role/train/s";
@@ -36,7 +42,7 @@ fn documents(input: &str) -> Vec<PolicyDocument> {
 }
 
 /// A document that is read is written and read again as the same; messages stay short.
-pub(super) fn document(input: &str) {
+pub fn document(input: &str) {
     let _ = PolicyDocument::parse_many(input);
     let _ = PolicyDocument::parse_encoded(input);
     match PolicyDocument::parse(input) {
@@ -54,7 +60,7 @@ pub(super) fn document(input: &str) {
 }
 
 /// Equality is an equivalence relation and blind to the order of statements.
-pub(super) fn equivalence(input: &str) {
+pub fn equivalence(input: &str) {
     let documents = documents(input);
     for a in &documents {
         let turned = a.with_statements(a.statements.iter().rev().cloned().collect());
@@ -87,7 +93,7 @@ fn ask(caller: &str, action: &str, resource: &str, context: &Context, policies: 
 }
 
 /// Any documents decide any request; a Deny more never allows, an Allow more never denies.
-pub(super) fn decide(input: &str) {
+pub fn decide(input: &str) {
     let documents = documents(input);
     let policies = PolicySet {
         identity: compiled(PolicyKind::Identity, documents.first()).into_iter().collect(),
@@ -134,7 +140,7 @@ pub(super) fn decide(input: &str) {
 }
 
 /// What is proven read-only, the evaluator refuses to every writing action.
-pub(super) fn prove(input: &str) {
+pub fn prove(input: &str) {
     let documents = documents(input);
     let Some(identity) = compiled(PolicyKind::Identity, documents.first()) else {
         return;
@@ -203,4 +209,84 @@ fn resource(place: Place) -> Option<&'static str> {
         Place::Objects => Some(OBJECT),
         Place::AccessPoints | Place::ObjectLambda | Place::FileSystems => None,
     }
+}
+
+/// The merge is idempotent and indifferent to order, loses and alters nothing foreign, and can be taken back.
+pub fn merge(input: &str) {
+    const SIDS: [&str; 3] = ["AidpA", "AidpB", "AidpC"];
+    let managed: BTreeSet<String> = SIDS.map(str::to_owned).into();
+    let ours = |s: &Statement| s.sid.as_ref().is_some_and(|sid| managed.contains(sid));
+    let foreign =
+        |d: &PolicyDocument| -> Vec<Statement> { d.statements.iter().filter(|s| !ours(s)).cloned().collect() };
+    let wanted = [
+        deny_insecure_transport(SIDS[0], BUCKET),
+        deny_role_writes(SIDS[1], BUCKET, &[ROLE.to_owned()]),
+    ];
+    for current in documents(input) {
+        let merged = merge_statements(&current, &managed, &wanted);
+        let again = merge_statements(&merged.document, &managed, &wanted);
+        assert_eq!(again.document, merged.document);
+        assert!(again.changes.is_empty());
+        assert_eq!(merged.changes.is_empty(), equivalent(&merged.document, &current));
+        assert_eq!(foreign(&merged.document), foreign(&current));
+        let turned = current.with_statements(current.statements.iter().rev().cloned().collect());
+        let other = merge_statements(&turned, &managed, &wanted);
+        assert!(equivalent(&other.document, &merged.document));
+        let reverted = merge_statements(&merged.document, &managed, &[]).document;
+        assert_eq!(reverted, current.with_statements(foreign(&current)));
+        let written = PolicyDocument::parse(&merged.document.to_json()).expect("what is written can be read");
+        assert_eq!(written, merged.document);
+    }
+}
+
+/// A request as `aidp can-i` takes it: a line each for caller, action, resource and the resource's account (may be empty),
+/// then `key=value` lines; after a line `---` the documents, one of each kind.
+pub fn request(input: &str) {
+    let (head, rest) = input.split_once("\n---\n").unwrap_or((input, ""));
+    let mut lines = head.lines();
+    let mut line = || lines.next().unwrap_or_default();
+    let (caller, action, resource, account) = (line(), line(), line(), line());
+    let account = Some(account).filter(|a| !a.is_empty());
+    let context: Context = lines.filter_map(|pair| pair.split_once('=')).collect();
+    let caller = match Caller::parse(caller) {
+        Ok(caller) => caller,
+        Err(error) => return assert!(error.to_string().len() < 1_000, "{error}"),
+    };
+    let ask = |action: &str| Request::new(caller.clone(), action, resource, account, context.clone());
+    let request = match ask(action) {
+        Ok(request) => request,
+        Err(error) => return assert!(error.to_string().len() < 1_000, "{error}"),
+    };
+    let documents = documents(rest);
+    let one = |kind, at: usize| compiled(kind, documents.get(at));
+    let policies = PolicySet {
+        identity: one(PolicyKind::Identity, 0).into_iter().collect(),
+        resource: one(PolicyKind::Resource, 1).or_else(|| one(PolicyKind::Trust, 1)),
+        boundary: one(PolicyKind::Boundary, 2),
+        session: one(PolicyKind::Session, 3).into_iter().collect(),
+        service_control: one(PolicyKind::ServiceControl, 4)
+            .into_iter()
+            .map(|p| vec![p])
+            .collect(),
+        resource_control: one(PolicyKind::ResourceControl, 5)
+            .into_iter()
+            .map(|p| vec![p])
+            .collect(),
+        vpc_endpoint: one(PolicyKind::VpcEndpoint, 6),
+    };
+    let decision = evaluate::decide(&request, &policies);
+    // Actions are compared without regard to case.
+    let loud = ask(&action.to_ascii_uppercase()).expect("a request");
+    assert_eq!(evaluate::decide(&loud, &policies).verdict, decision.verdict);
+    assert!(decision.reason.to_string().len() < 100_000);
+}
+
+/// Any manifests are read or refused, in bounds, and what was read can be analysed.
+pub fn manifest(input: &str) {
+    let mut manifests = Manifests::default();
+    manifests.read("input.yaml", input);
+    manifests.finish();
+    assert!(manifests.problems.len() <= 50);
+    let found = Analysis::new(&manifests, Vec::new()).reachable();
+    assert_eq!(found.len(), manifests.workloads.len());
 }

@@ -132,3 +132,18 @@ fn any_documents_decide() {
 fn whatever_is_proven_is_refused() {
     run("prove", checks::prove);
 }
+
+#[test]
+fn a_merge_keeps_what_is_foreign_and_can_be_taken_back() {
+    run("merge", checks::merge);
+}
+
+#[test]
+fn any_request_is_decided_or_refused() {
+    run("request", checks::request);
+}
+
+#[test]
+fn any_manifests_are_analysed_or_refused() {
+    run("manifest", checks::manifest);
+}
