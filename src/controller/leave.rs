@@ -142,7 +142,8 @@ const fn stays(reason: HumanReason) -> bool {
         | HumanReason::EnforcerUnknown
         | HumanReason::NamespaceRefused
         | HumanReason::BlocksOwnCredentials
-        | HumanReason::KeyNotUsable => true,
+        | HumanReason::KeyNotUsable
+        | HumanReason::KeyAtRisk => true,
         HumanReason::AccessDenied
         | HumanReason::Conflict
         | HumanReason::PolicyUnparsable

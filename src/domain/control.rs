@@ -21,6 +21,14 @@ pub enum Control {
     S3Bucket,
     /// Default encryption is at least as asked.
     S3DefaultEncryption,
+    /// The keys that encrypt the data work, and are not about to be deleted.
+    KmsKeyUsable,
+    /// Their material rotates.
+    KmsKeyRotation,
+    /// Their policies let in named principals only.
+    KmsKeyPolicy,
+    /// No grant lets another account use them.
+    KmsKeyGrants,
     /// Uploads that choose a weaker encryption are refused.
     S3UploadEncryption,
     /// Requests without TLS are refused.
@@ -88,9 +96,13 @@ pub struct ControlInfo {
 
 impl Control {
     /// Every control, in the order of the table.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::S3Bucket,
         Self::S3DefaultEncryption,
+        Self::KmsKeyUsable,
+        Self::KmsKeyRotation,
+        Self::KmsKeyPolicy,
+        Self::KmsKeyGrants,
         Self::S3UploadEncryption,
         Self::S3TlsOnly,
         Self::S3MinimumTlsVersion,
@@ -137,6 +149,46 @@ impl Control {
                 prowler: &["s3_bucket_default_encryption", "s3_bucket_kms_encryption"],
                 security_hub: &["S3.17"],
                 aws_config: &["S3_BUCKET_SERVER_SIDE_ENCRYPTION_ENABLED", "S3_DEFAULT_ENCRYPTION_KMS"],
+            },
+            Self::KmsKeyUsable => ControlInfo {
+                id: "KMS.KeyUsable",
+                part: Part::Buckets,
+                severity: Severity::Critical,
+                title: "the keys that encrypt the data are enabled, symmetric, and not about to be deleted",
+                remediation: "cancel the key's deletion, enable it, or import its material again",
+                prowler: &["kms_cmk_not_deleted_unintentionally"],
+                security_hub: &["KMS.3"],
+                aws_config: &["KMS_CMK_NOT_SCHEDULED_FOR_DELETION"],
+            },
+            Self::KmsKeyRotation => ControlInfo {
+                id: "KMS.KeyRotation",
+                part: Part::Buckets,
+                severity: Severity::Medium,
+                title: "the material of the keys that encrypt the data is rotated",
+                remediation: "enable automatic rotation of the key",
+                prowler: &["kms_cmk_rotation_enabled"],
+                security_hub: &["KMS.4"],
+                aws_config: &["CMK_BACKING_KEY_ROTATION_ENABLED"],
+            },
+            Self::KmsKeyPolicy => ControlInfo {
+                id: "KMS.KeyPolicy",
+                part: Part::Buckets,
+                severity: Severity::High,
+                title: "the policies of the keys that encrypt the data let in named principals only",
+                remediation: "name the principals in the key policy, or condition the statement on kms:CallerAccount or aws:PrincipalOrgID",
+                prowler: &["kms_key_not_publicly_accessible"],
+                security_hub: &["KMS.5"],
+                aws_config: &["KMS_KEY_POLICY_NO_PUBLIC_ACCESS"],
+            },
+            Self::KmsKeyGrants => ControlInfo {
+                id: "KMS.KeyGrants",
+                part: Part::Buckets,
+                severity: Severity::Low,
+                title: "no grant lets another account use the keys that encrypt the data",
+                remediation: "revoke grants to other accounts that nobody can explain",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
             },
             Self::S3UploadEncryption => ControlInfo {
                 id: "S3.UploadEncryption",

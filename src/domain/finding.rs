@@ -69,6 +69,8 @@ pub enum HumanReason {
     AdoptionRefused,
     /// No configured key for the bucket's region, or the roles could not use it.
     KeyNotUsable,
+    /// A key that the data is encrypted with is switched off, about to be deleted, or gone.
+    KeyAtRisk,
     /// The bucket's encryption is of a kind that this version does not know, so that it can't be called weaker.
     UnknownAlgorithm,
     /// ACL grants let others in, and would be lost.
@@ -110,6 +112,7 @@ impl HumanReason {
             Self::WouldLockOut => "WouldLockOut",
             Self::AdoptionRefused => "AdoptionRefused",
             Self::KeyNotUsable => "KeyNotUsable",
+            Self::KeyAtRisk => "KeyAtRisk",
             Self::UnknownAlgorithm => "UnknownAlgorithm",
             Self::AclInUse => "AclInUse",
             Self::BlocksOwnCredentials => "BlocksOwnCredentials",
@@ -141,6 +144,7 @@ impl HumanReason {
             | Self::WouldLockOut
             | Self::AdoptionRefused
             | Self::KeyNotUsable
+            | Self::KeyAtRisk
             | Self::UnknownAlgorithm
             | Self::AclInUse
             | Self::BlocksOwnCredentials

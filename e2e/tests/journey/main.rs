@@ -21,6 +21,7 @@ mod enforced_buckets;
 mod enforced_roles;
 mod failover;
 mod faults;
+mod keys;
 mod outage;
 mod ownership;
 mod race;

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use super::actions::KEY_ACTIONS;
 use super::limits;
 use crate::domain::document::{ParseError, PolicyDocument};
-use crate::domain::names::BucketName;
+use crate::domain::names::{BucketName, Partition};
 use crate::domain::policy::{BucketTarget, RoleTarget, ServiceAccount, ValidatedPolicy};
 
 /// Name of our inline policy on a role.
@@ -238,20 +238,25 @@ fn allows(policy: &ValidatedPolicy, role: &RoleTarget) -> Vec<Value> {
 
     let keys = decrypt_keys(policy, role);
     if !keys.is_empty() {
-        let services: BTreeSet<String> = keys
-            .iter()
-            .filter_map(|key| key.split(':').nth(3))
-            .map(|region| format!("s3.{region}.{}", policy.partition.dns_suffix()))
-            .collect();
-        statements.push(json!({
-            "Sid": "AidpDecrypt",
-            "Effect": "Allow",
-            "Action": "kms:Decrypt",
-            "Resource": one_or_many(keys),
-            "Condition": {"StringEquals": {"kms:ViaService": one_or_many(services)}},
-        }));
+        statements.push(decrypt_statement(policy.partition, keys));
     }
     statements
+}
+
+/// The one statement of the inline policy that has a say in decrypting: these keys, by way of S3 in their regions.
+pub fn decrypt_statement(partition: Partition, keys: BTreeSet<String>) -> Value {
+    let services: BTreeSet<String> = keys
+        .iter()
+        .filter_map(|key| key.split(':').nth(3))
+        .map(|region| format!("s3.{region}.{}", partition.dns_suffix()))
+        .collect();
+    json!({
+        "Sid": "AidpDecrypt",
+        "Effect": "Allow",
+        "Action": "kms:Decrypt",
+        "Resource": one_or_many(keys),
+        "Condition": {"StringEquals": {"kms:ViaService": one_or_many(services)}},
+    })
 }
 
 /// The keys that the role needs to read its buckets: those that the policy wants on them.

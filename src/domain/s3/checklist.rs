@@ -630,13 +630,8 @@ fn every_bucket_of_spec_and_inventory_is_judged_once() {
         both
     });
     let observed = Observed {
-        account: crate::domain::observed::AccountObservation::default(),
-        keys: std::collections::BTreeMap::new(),
-        caller: Ok(Some(operator())),
         buckets: [(bucket(), protected())].into(),
-        roles: [].into(),
-        managed_policies: [].into(),
-        cluster: Err(failed("list", ErrorClass::Transient, "503")),
+        ..around(&policy)
     };
     let states: Vec<_> = plan_buckets(&policy, &observed)
         .into_iter()
@@ -687,7 +682,15 @@ fn public_access_block_names_each_setting_that_is_off() {
 #[test]
 fn with_the_account_guard_off_nobody_is_locked_out_by_a_role_statement() {
     let policy = full();
-    let plan = plan_bucket(&policy, target(&policy), &fresh(), None);
+    let plan = plan_bucket(
+        &policy,
+        target(&policy),
+        &fresh(),
+        &Observed {
+            caller: Ok(None),
+            ..around(&policy)
+        },
+    );
     assert_eq!(reasons(&plan), Vec::<HumanReason>::new());
 }
 
@@ -717,7 +720,7 @@ fn directory_bucket_is_not_applicable_and_nothing_is_written() {
         &FULL_SPEC.replace(NAME, "fast-data--euw1-az1--x-s3"),
         PolicySource::default(),
     );
-    let plan = plan_bucket(&policy, target(&policy), &fresh(), Some(&operator()));
+    let plan = plan_bucket(&policy, target(&policy), &fresh(), &around(&policy));
     assert_eq!((operations(&plan), plan.state), (vec![], TargetState::Unknown));
     assert_eq!(plan.findings.len(), 8, "one for each control that is asked for");
     assert!(

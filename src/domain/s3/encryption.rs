@@ -7,12 +7,13 @@ use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::{BucketName, Region};
-use crate::domain::observed::{EncryptionRule, EncryptionState, Read};
+use crate::domain::observed::{EncryptionRule, EncryptionState, Observed, Read};
 use crate::domain::policy::{BucketTarget, Controlled, ValidatedPolicy, WantEncryption};
 
 use super::bucket_policy::Part;
 use super::key::{KeyRef, region_of};
-use super::unread;
+use super::keys::{self, Keys};
+use super::{unread, usable};
 
 const CONTROL: Control = Control::S3DefaultEncryption;
 
@@ -64,14 +65,21 @@ pub(super) fn plan(
     control: &Controlled<WantEncryption>,
     region: &Region,
     read: Option<&Read<EncryptionState>>,
+    observed: &Observed,
 ) -> Part {
     let Controlled { gating, want } = control;
+    let keys = Keys {
+        policy,
+        region,
+        readings: &observed.keys,
+    };
     let mut part = Part::default();
     let state = match read {
         Some(Ok(state)) => state,
         Some(Err(error)) => {
             part.findings
                 .push(unread::failed(CONTROL, &target.name, *gating, "encryption", error));
+            part.findings.extend(keys::findings(target, control, None, &keys));
             return part;
         }
         None => {
@@ -82,6 +90,7 @@ pub(super) fn plan(
             return part;
         }
     };
+    let health = keys::findings(target, control, Some(state), &keys);
     let judge = Judge {
         bucket: &target.name,
         gating: *gating,
@@ -90,9 +99,14 @@ pub(super) fn plan(
         Ok(judged) => judged,
         Err(finding) => {
             part.findings.push(*finding);
+            part.findings.extend(health);
             return part;
         }
     };
+    let switched_to = rule
+        .kms_key_id
+        .clone()
+        .filter(|key| !is_current(key, rules(state), &keys));
     if *gating == Gating::Gating && !findings.is_empty() {
         part.action = Some(PlannedAction {
             action: Action::PutBucketEncryption {
@@ -105,7 +119,32 @@ pub(super) fn plan(
         });
     }
     part.findings.append(&mut findings);
+    if let (Some(_), Some(key)) = (&part.action, &switched_to)
+        && let Some(obstacle) = usable::obstacle(policy, target, region, key, observed)
+    {
+        hold_back(&mut part, obstacle.disposition, &obstacle.message);
+    }
+    part.findings.extend(health);
     part
+}
+
+/// The rules that are stored; none where nothing is configured.
+fn rules(state: &EncryptionState) -> &[EncryptionRule] {
+    match state {
+        EncryptionState::Implicit => &[],
+        EncryptionState::Rules(rules) => rules,
+    }
+}
+
+/// Whether new objects are encrypted with this key already.
+fn is_current(key: &str, rules: &[EncryptionRule], keys: &Keys<'_>) -> bool {
+    let [rule] = rules else { return false };
+    let kms = match Strength::read(rule.algorithm.as_deref()) {
+        Some(Strength::SseKms | Strength::DsseKms) => true,
+        Some(Strength::SseS3) | None => false,
+    };
+    let stored = rule.kms_key_id.as_deref();
+    kms && (stored == Some(key) || keys.resolve(stored) == keys.resolve(Some(key)))
 }
 
 /// The key that uploads get which ask for nothing.
@@ -143,8 +182,11 @@ impl DefaultKey {
     }
 }
 
-/// Holds a switch of the default key back: our own statement against other keys could not be made to let the new one in.
-pub(super) fn hold_back(part: &mut Part, disposition: Disposition) {
+/// What is said where our own statement against other keys could not be made to let the new one in.
+pub(super) const ONLY_THE_OLD_KEY: &str = "the bucket policy lets only the old key in and can't be changed, so the default stays; see the finding about the bucket policy";
+
+/// Holds the write back.
+pub(super) fn hold_back(part: &mut Part, disposition: Disposition, message: &str) {
     part.action = None;
     for finding in part
         .findings
@@ -152,8 +194,7 @@ pub(super) fn hold_back(part: &mut Part, disposition: Disposition) {
         .filter(|f| f.disposition == Disposition::Repair)
     {
         finding.disposition = disposition;
-        "the bucket policy lets only the old key in and can't be changed, so the default stays; see the finding about the bucket policy"
-            .clone_into(&mut finding.message);
+        message.clone_into(&mut finding.message);
     }
 }
 

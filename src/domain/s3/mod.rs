@@ -11,6 +11,7 @@ mod encryption;
 mod enforced;
 mod facts;
 mod key;
+mod keys;
 mod leave;
 mod merge;
 mod plan;
@@ -19,6 +20,7 @@ mod settings;
 mod sid;
 mod statement;
 mod unread;
+mod usable;
 mod writable;
 
 pub use enforced::{minimum_tls, role_writes_denied, tls_only};

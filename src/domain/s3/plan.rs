@@ -17,13 +17,13 @@ use super::{encryption, leave, settings};
 
 /// Judges every bucket of the policy, and those that have left it and are still in its inventory.
 pub fn plan_buckets(policy: &ValidatedPolicy, observed: &Observed) -> Vec<TargetPlan> {
-    let caller = observed.caller.as_ref().ok().and_then(Option::as_ref);
+    let caller = caller_of(observed);
     let mut plans: Vec<TargetPlan> = policy
         .buckets
         .iter()
         .map(|target| match observed.buckets.get(&target.name) {
             _ if target.name.is_directory_bucket() => directory_bucket(policy, target),
-            Some(seen) => plan_bucket(policy, target, seen, caller),
+            Some(seen) => plan_bucket(policy, target, seen, observed),
             None => unobserved(&target.name),
         })
         .collect();
@@ -34,6 +34,11 @@ pub fn plan_buckets(policy: &ValidatedPolicy, observed: &Observed) -> Vec<Target
             .map(|name| plan_orphan_of(policy, &name, observed, caller)),
     );
     plans
+}
+
+/// Whom AWS takes the operator for; None where the account guard is switched off.
+fn caller_of(observed: &Observed) -> Option<&CallerIdentity> {
+    observed.caller.as_ref().ok().and_then(Option::as_ref)
 }
 
 fn plan_orphan_of(
@@ -47,13 +52,14 @@ fn plan_orphan_of(
 
 /// Judges one bucket of the policy.
 ///
-/// `caller` is whom AWS takes the operator for; None where the account guard is switched off. The actions come in the order
+/// `observed` has what bears on the bucket without hanging on it: its keys, the roles that read it, the account, and whom
+/// AWS takes the operator for. The actions come in the order
 /// in which they must be done: the bucket policy before the public access block, which may refuse later policies.
 pub fn plan_bucket(
     policy: &ValidatedPolicy,
     target: &BucketTarget,
     seen: &BucketObservation,
-    caller: Option<&CallerIdentity>,
+    observed: &Observed,
 ) -> TargetPlan {
     let name = &target.name;
     if name.is_directory_bucket() {
@@ -88,12 +94,19 @@ pub fn plan_bucket(
         access_logging,
     } = target;
     let default_key = DefaultKey::of(policy, region, seen_encryption.as_ref());
-    let policy_part = bucket_policy::plan(policy, target, region, seen_policy.as_ref(), &default_key, caller);
+    let policy_part = bucket_policy::plan(
+        policy,
+        target,
+        region,
+        seen_policy.as_ref(),
+        &default_key,
+        caller_of(observed),
+    );
     let mut encryption_part = encryption
         .as_ref()
-        .map(|c| encryption::plan(policy, target, c, region, seen_encryption.as_ref()));
+        .map(|c| encryption::plan(policy, target, c, region, seen_encryption.as_ref(), observed));
     if let (Some(part), Some(stuck)) = (&mut encryption_part, bucket_policy::key_rule_stuck(&policy_part)) {
-        encryption::hold_back(part, stuck);
+        encryption::hold_back(part, stuck, encryption::ONLY_THE_OLD_KEY);
     }
     // The policy first: it must let a new key in before the default is switched to it, and the public access block may
     // refuse later policies.

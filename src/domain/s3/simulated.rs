@@ -1,15 +1,19 @@
 //! A bucket that takes the plan's writes as S3 does, and the inputs of the tests around it.
 
+use serde_json::json;
+
 use crate::domain::action::Action;
 use crate::domain::fixture::{FULL_SPEC, policy};
 use crate::domain::names::{AccountId, BucketName, Partition, Region};
 use crate::domain::observed::{
-    AclGrant, BucketAcl, BucketDetails, BucketObservation, CallError, CallerIdentity, EncryptionRule, EncryptionState,
-    ErrorClass, Grantee, ObjectOwnershipState, VersioningState,
+    AccountObservation, AclGrant, BucketAcl, BucketDetails, BucketObservation, CallError, CallerIdentity,
+    EncryptionRule, EncryptionState, ErrorClass, Grantee, KeyManager, KeyObservation, KeyQuery, KeyRotation, KeyState,
+    ObjectOwnershipState, Observed, VersioningState,
 };
 use crate::domain::plan::TargetPlan;
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 
+use super::key::region_of;
 use super::plan_bucket;
 
 pub(super) const NAME: &str = "fraud-training-data";
@@ -112,7 +116,57 @@ pub(super) fn with_policy(text: &str) -> BucketObservation {
 }
 
 pub(super) fn plan(policy: &ValidatedPolicy, seen: &BucketObservation) -> TargetPlan {
-    plan_bucket(policy, target(policy), seen, Some(&operator()))
+    plan_bucket(policy, target(policy), seen, &around(policy))
+}
+
+/// What stands around the bucket: working keys, and roles that are still to be made.
+pub(super) fn around(policy: &ValidatedPolicy) -> Observed {
+    let boundary = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+    let boundaries = policy
+        .roles
+        .iter()
+        .filter_map(|role| role.permissions_boundary_arn.clone());
+    let own = [KEY, OTHER_KEY].map(str::to_owned);
+    let of_policy = policy.buckets.iter().filter_map(|b| b.encryption.as_ref());
+    let of_policy = of_policy.flat_map(|c| c.want.kms_keys.values().chain(&c.want.kms_key_arn).cloned());
+    let keys = own.into_iter().chain(of_policy).map(|arn| {
+        let query = KeyQuery {
+            region: region(region_of(&arn).unwrap()),
+            key_id: arn.clone(),
+        };
+        (query, Ok(healthy_key(&arn)))
+    });
+    Observed {
+        caller: Ok(Some(operator())),
+        buckets: [].into(),
+        roles: policy.roles.iter().map(|role| (role.name.clone(), Ok(None))).collect(),
+        managed_policies: boundaries.map(|arn| (arn, Ok(boundary.to_owned()))).collect(),
+        keys: keys.collect(),
+        account: AccountObservation::default(),
+        cluster: Err(failed("ListNamespaces", ErrorClass::Transient, "not looked at")),
+    }
+}
+
+/// A customer's key as the console makes it, with rotation.
+pub(super) fn healthy_key(arn: &str) -> KeyObservation {
+    let account = arn.split(':').nth(4).unwrap();
+    let policy = json!({"Version": "2012-10-17", "Statement": [{
+        "Sid": "Enable IAM User Permissions", "Effect": "Allow",
+        "Principal": {"AWS": format!("arn:aws:iam::{account}:root")}, "Action": "kms:*", "Resource": "*",
+    }]});
+    KeyObservation {
+        arn: arn.to_owned(),
+        state: KeyState::Enabled,
+        spec: Some("SYMMETRIC_DEFAULT".to_owned()),
+        usage: Some("ENCRYPT_DECRYPT".to_owned()),
+        manager: Some(KeyManager::Customer),
+        origin: Some("AWS_KMS".to_owned()),
+        valid_to: None,
+        deletion_time: None,
+        rotation: Ok(KeyRotation::Enabled),
+        policy: Ok(policy.to_string()),
+        grants: Ok([].into()),
+    }
 }
 
 pub(super) fn target(policy: &ValidatedPolicy) -> &BucketTarget {

@@ -139,6 +139,7 @@ fn every_reason_for_a_human_is_the_reason() {
         (HumanReason::WouldLockOut, "True", "False"),
         (HumanReason::AdoptionRefused, "True", "False"),
         (HumanReason::KeyNotUsable, "True", "False"),
+        (HumanReason::KeyAtRisk, "True", "False"),
         (HumanReason::BlocksOwnCredentials, "True", "False"),
         (HumanReason::NamespaceRefused, "True", "False"),
         (HumanReason::WriteNotObserved, "True", "False"),
