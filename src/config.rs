@@ -12,6 +12,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use crate::api::Mode;
+use crate::domain::iam::pod_identity::EksCluster;
 use crate::domain::names::{AccountId, ClusterHash};
 use crate::domain::policy::OperatorSettings;
 
@@ -25,6 +26,8 @@ pub struct Config {
     pub cluster_id: Option<String>,
     /// OIDC provider of the cluster, for IRSA.
     pub oidc_provider_arn: Option<String>,
+    /// The cluster as EKS knows it, for Pod Identity.
+    pub eks_cluster: Option<EksCluster>,
     /// Accounts that may be reached.
     pub accounts: Accounts,
     /// What enforces NetworkPolicy.
@@ -125,6 +128,7 @@ impl Config {
             cluster_id: facts.cluster_id.clone(),
             max_mode: self.max_mode,
             oidc_provider_arn: self.oidc_provider_arn.clone(),
+            eks_cluster: self.eks_cluster.clone(),
             role_boundary_arn: listed.and_then(|a| a.role_boundary_arn.clone()),
             allowed_buckets: listed.and_then(|a| a.allowed_buckets.clone()),
             allowed_kms_accounts: listed.and_then(|a| a.allowed_kms_accounts.clone()),

@@ -328,3 +328,64 @@ fn bad_input_exits_with_2_and_says_what_to_change() {
         assert!(stderr(&output).contains(says), "{args:?} said {}", stderr(&output));
     }
 }
+
+/// A file, or a command with what it prints, of a page of documentation.
+enum Example {
+    File(String, String),
+    Command(String, String),
+}
+
+/// The examples of a page, in order: a fenced `json` block under a line "`NAME`:" is a file, a `console` block a session.
+fn examples(page: &str) -> Vec<Example> {
+    let mut examples = Vec::new();
+    let mut name = None;
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let block = |lines: &mut std::str::Lines<'_>| lines.take_while(|l| *l != "```").collect::<Vec<_>>().join("\n");
+        match line {
+            "```json" => {
+                let text = block(&mut lines);
+                examples.extend(name.take().map(|name| Example::File(name, text)));
+            }
+            "```console" => {
+                let session = format!("\n{}\n", block(&mut lines));
+                let commands = session.split("\n$ ").skip(1);
+                examples.extend(commands.map(|command| {
+                    let (command, output) = command.split_once('\n').unwrap();
+                    Example::Command(command.to_owned(), format!("{}\n", output.trim_end_matches('\n')))
+                }));
+            }
+            _ => {
+                let file = line.strip_prefix('`').and_then(|rest| rest.strip_suffix("`:"));
+                name = file.map(str::to_owned).or(name);
+            }
+        }
+    }
+    examples
+}
+
+#[test]
+fn the_examples_of_the_documentation_print_what_they_say() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/roles.md")).unwrap();
+    let files = Files::new(&[]);
+    let mut run = 0;
+    for example in examples(&page) {
+        match example {
+            Example::File(name, text) => std::fs::write(files.0.path().join(name), text).unwrap(),
+            Example::Command(command, expected) => {
+                let words: Vec<&str> = command.split_whitespace().collect();
+                let ["aidp", "can-i", args @ ..] = words.as_slice() else {
+                    panic!("{command}");
+                };
+                let output = files.can_i(args);
+                assert_eq!(
+                    (stdout(&output), stderr(&output)),
+                    (expected, String::new()),
+                    "{command}"
+                );
+                run += 1;
+            }
+        }
+    }
+    assert_eq!(run, 3);
+}

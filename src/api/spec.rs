@@ -440,7 +440,7 @@ pub struct TrainingRole {
     #[schemars(length(min = 1, max = 50))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["namespace".into(), "name".into()]))]
     pub service_accounts: Vec<ServiceAccountRef>,
-    /// How pods get the role's credentials: IRSA (IAM roles for service accounts).
+    /// How pods get the role's credentials: IRSA (IAM roles for service accounts), or PodIdentity (EKS Pod Identity).
     pub workload_identity: WorkloadIdentity,
     /// What the role may read. Default: every bucket of spec.buckets, whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -519,6 +519,8 @@ pub enum WorkloadIdentity {
     /// IAM roles for service accounts: web identity tokens of the cluster's OIDC provider.
     #[serde(rename = "IRSA")]
     Irsa,
+    /// EKS Pod Identity: an association of the cluster, and the agent on the node.
+    PodIdentity,
 }
 
 /// Read access to one bucket.

@@ -50,6 +50,8 @@ pub struct Budgets {
     pub sts: Budget,
     /// KMS: its reads share 100 requests a second or fewer with everybody else in the account and region.
     pub kms: Budget,
+    /// EKS.
+    pub eks: Budget,
 }
 
 impl Default for Budgets {
@@ -59,6 +61,7 @@ impl Default for Budgets {
             iam: Budget::new(5, 10, 4),
             sts: Budget::new(5, 5, 2),
             kms: Budget::new(10, 20, 4),
+            eks: Budget::new(5, 50, 4),
         }
     }
 }
@@ -107,16 +110,18 @@ pub(super) struct Lanes {
     iam: Lane,
     sts: Lane,
     kms: Lane,
+    eks: Lane,
 }
 
 impl Lanes {
     pub fn new(budgets: &Budgets) -> Self {
-        let Budgets { s3, iam, sts, kms } = *budgets;
+        let Budgets { s3, iam, sts, kms, eks } = *budgets;
         Self {
             s3: Lane::new(s3),
             iam: Lane::new(iam),
             sts: Lane::new(sts),
             kms: Lane::new(kms),
+            eks: Lane::new(eks),
         }
     }
 
@@ -126,6 +131,7 @@ impl Lanes {
             Service::Iam => &self.iam,
             Service::Sts => &self.sts,
             Service::Kms => &self.kms,
+            Service::Eks => &self.eks,
         }
     }
 }

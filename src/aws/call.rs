@@ -35,6 +35,8 @@ pub enum Service {
     Sts,
     /// KMS.
     Kms,
+    /// EKS.
+    Eks,
 }
 
 impl Service {
@@ -45,6 +47,7 @@ impl Service {
             Self::Iam => "iam",
             Self::Sts => "sts",
             Self::Kms => "kms",
+            Self::Eks => "eks",
         }
     }
 }

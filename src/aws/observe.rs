@@ -7,16 +7,19 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 
 use super::classify::Failure;
+use super::eks::Listed as AssociationListed;
 use super::iam::{Bulk, PolicyVersions};
 use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place};
 use super::session::AccountSession;
 use super::shelf::Shelf;
 use crate::api::Gating;
+use crate::domain::iam::others::other_roles;
 use crate::domain::names::{AccountId, BucketName, Region, RoleName};
 use crate::domain::observed::{
     AccessLoggingState, AccountObservation, AccountRoles, BucketAcl, BucketObservation, CallerIdentity,
     ClusterObservation, EncryptionState, ExpiryRule, KeyObservation, KeyQuery, ObjectLock, ObjectOwnershipState,
-    Observed, PublicAccessBlock, Read, ReplicationDestination, RoleObservation, VersioningState,
+    Observed, PodIdentityAssociation, PublicAccessBlock, Read, ReplicationDestination, RoleObservation,
+    VersioningState,
 };
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 
@@ -31,6 +34,8 @@ const ROLE_CAPACITY: usize = 2_000;
 
 /// Most keys of an account whose readings are kept.
 const KEY_CAPACITY: usize = 1_000;
+/// Most Pod Identity associations of an account whose readings are kept.
+const ASSOCIATION_CAPACITY: usize = 5_000;
 /// Keys of one policy read at once.
 const CONCURRENT_KEYS: usize = 4;
 
@@ -53,6 +58,8 @@ pub(super) struct Readings {
     pub account_roles: Shelf<(), Bulk, Failure>,
     pub managed_policies: Shelf<String, String, Failure>,
     pub policy_versions: PolicyVersions,
+    pub associations: Shelf<String, Vec<AssociationListed>, Failure>,
+    pub association: Shelf<(String, String), Option<PodIdentityAssociation>, Failure>,
 }
 
 impl Readings {
@@ -75,6 +82,8 @@ impl Readings {
             account_roles: Shelf::new(1),
             managed_policies: Shelf::new(ROLE_CAPACITY),
             policy_versions: PolicyVersions::new(),
+            associations: Shelf::new(1),
+            association: Shelf::keeping(ASSOCIATION_CAPACITY, OCCASIONAL_AGE),
         }
     }
 }
@@ -144,10 +153,18 @@ impl AccountSession {
         } else {
             Ok(None)
         };
-        let (buckets, (roles, account_roles)) =
-            futures::join!(self.buckets(policy, max_age), self.roles(policy, max_age));
+        let (buckets, (roles, account_roles), pod_identity_associations) = futures::join!(
+            self.buckets(policy, max_age),
+            self.roles(policy, max_age),
+            self.associations(policy, max_age)
+        );
+        let associations = pod_identity_associations.as_ref().and_then(|read| read.as_ref().ok());
+        let all_roles = account_roles.as_ref().and_then(|read| read.as_deref().ok());
+        let others = all_roles
+            .map(|all| attached_to_others(policy, all, associations))
+            .unwrap_or_default();
         let (managed_policies, keys) = futures::join!(
-            self.managed_policies(policy, &roles, account_roles.as_ref(), max_age),
+            self.managed_policies(policy, &roles, others, account_roles.as_ref(), max_age),
             self.keys(policy, &buckets, max_age),
         );
         AwsObservation {
@@ -158,6 +175,7 @@ impl AccountSession {
             keys,
             account: AccountObservation {
                 roles: account_roles,
+                pod_identity_associations,
                 ..AccountObservation::default()
             },
         }
@@ -194,6 +212,26 @@ impl AccountSession {
             .await
     }
 
+    /// The associations of the operator's cluster, if it can have some with the policy's roles.
+    async fn associations(
+        &self,
+        policy: &ValidatedPolicy,
+        max_age: Duration,
+    ) -> Option<Read<BTreeSet<PodIdentityAssociation>>> {
+        let cluster = policy.settings.eks_cluster.as_ref()?;
+        if policy.roles.is_empty() || cluster.account != policy.account {
+            return None;
+        }
+        let listed = policy
+            .roles
+            .iter()
+            .flat_map(|role| role.service_accounts.iter().cloned());
+        Some(
+            self.pod_identity_associations(cluster, &listed.collect(), max_age)
+                .await,
+        )
+    }
+
     /// The policy's roles, and every role of the account: whether a role can only read depends on whom it can become.
     async fn roles(&self, policy: &ValidatedPolicy, max_age: Duration) -> (Roles, Option<Read<Arc<AccountRoles>>>) {
         let of_policy = policy.roles.iter().map(|role| role.name.clone());
@@ -223,6 +261,7 @@ impl AccountSession {
         &self,
         policy: &ValidatedPolicy,
         roles: &Roles,
+        others: BTreeSet<String>,
         account_roles: Option<&Read<Arc<AccountRoles>>>,
         max_age: Duration,
     ) -> BTreeMap<String, Read<String>> {
@@ -235,7 +274,7 @@ impl AccountSession {
             let boundary = role.permissions_boundary_arn.iter();
             role.attached_policy_arns.iter().chain(boundary)
         });
-        let arns: BTreeSet<String> = wanted.chain(boundary).chain(attached).cloned().collect();
+        let arns: BTreeSet<String> = wanted.chain(boundary).chain(attached).cloned().chain(others).collect();
         let known = account_roles.and_then(|all| all.as_ref().ok());
         let known = known.map(|all| &all.managed_policies);
         stream::iter(arns)
@@ -250,6 +289,26 @@ impl AccountSession {
             .collect()
             .await
     }
+}
+
+/// Managed policies of roles that are not the policy's and that its ServiceAccounts can assume all the same.
+fn attached_to_others(
+    policy: &ValidatedPolicy,
+    all: &AccountRoles,
+    associations: Option<&BTreeSet<PodIdentityAssociation>>,
+) -> BTreeSet<String> {
+    let of_role = |role| other_roles(policy, role, all, associations);
+    let others = policy.roles.iter().flat_map(of_role);
+    others
+        .flat_map(|other| {
+            other
+                .role
+                .attached_policy_arns
+                .iter()
+                .chain(&other.role.permissions_boundary_arn)
+        })
+        .cloned()
+        .collect()
 }
 
 /// Readings of roles by name.

@@ -263,6 +263,7 @@ pub(super) struct Clients {
     pub iam_once: aws_sdk_iam::Client,
     pub sts: aws_sdk_sts::Client,
     pub kms: aws_sdk_kms::Client,
+    pub eks: aws_sdk_eks::Client,
 }
 
 impl Clients {
@@ -279,6 +280,7 @@ impl Clients {
             iam_once: aws_sdk_iam::Client::new(&once),
             sts: aws_sdk_sts::Client::new(config),
             kms: aws_sdk_kms::Client::new(config),
+            eks: aws_sdk_eks::Client::new(config),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer};
 use super::account::{RawAccount, check_arn};
 use super::{AccountGuard, Accounts, Config, ConfigError, LogFormat, NetworkEnforcer};
 use crate::api::Mode;
+use crate::domain::iam::pod_identity::EksCluster;
 use crate::domain::policy::parse_duration;
 
 /// Largest configuration file, bytes.
@@ -39,6 +40,10 @@ struct Values {
     #[arg(long, env = "AIDP_OIDC_PROVIDER_ARN", value_name = "ARN")]
     #[serde(rename = "oidcProviderARN", deserialize_with = "scalar")]
     oidc_provider_arn: Option<String>,
+    /// This cluster as EKS knows it, for roles of ServiceAccounts (Pod Identity)
+    #[arg(long, env = "AIDP_EKS_CLUSTER_ARN", value_name = "ARN")]
+    #[serde(rename = "eksClusterARN", deserialize_with = "scalar")]
+    eks_cluster_arn: Option<String>,
     /// What enforces NetworkPolicy here: Detect, or a name such as calico; default Detect
     #[arg(long, env = "AIDP_NETWORK_ENFORCER", value_name = "NAME")]
     #[serde(deserialize_with = "scalar")]
@@ -179,6 +184,7 @@ impl Values {
         let Self {
             cluster_id,
             oidc_provider_arn,
+            eks_cluster_arn,
             network_enforcer,
             max_mode,
             account_guard,
@@ -198,6 +204,7 @@ impl Values {
         Self {
             cluster_id: cluster_id.or(file.cluster_id),
             oidc_provider_arn: oidc_provider_arn.or(file.oidc_provider_arn),
+            eks_cluster_arn: eks_cluster_arn.or(file.eks_cluster_arn),
             network_enforcer: network_enforcer.or(file.network_enforcer),
             max_mode: max_mode.or(file.max_mode),
             account_guard: account_guard.or(file.account_guard),
@@ -230,6 +237,11 @@ impl Values {
             None,
             "oidc-provider/",
         );
+        let eks_cluster = self.eks_cluster_arn.and_then(|arn| {
+            EksCluster::parse(&arn)
+                .map_err(|e| check.add(format!("eksClusterARN: {e}")))
+                .ok()
+        });
         // The id becomes the value of a tag: https://docs.aws.amazon.com/IAM/latest/APIReference/API_Tag.html
         if let Some(id) = &self.cluster_id
             && !((1..=128).contains(&id.len())
@@ -252,6 +264,7 @@ impl Values {
         let config = Config {
             cluster_id: self.cluster_id,
             oidc_provider_arn: self.oidc_provider_arn,
+            eks_cluster,
             accounts: check.accounts(self.accounts),
             network_enforcer: check.enforcer(self.network_enforcer),
             max_mode: check.choice(

@@ -15,6 +15,7 @@ fn an_empty_configuration_is_the_documented_defaults() {
     let expected = Config {
         cluster_id: None,
         oidc_provider_arn: None,
+        eks_cluster: None,
         accounts: Accounts::Default,
         network_enforcer: NetworkEnforcer::Detect,
         max_mode: Mode::Enforce,
@@ -52,6 +53,7 @@ fn all_problems_are_reported_at_once() {
     let yaml = r#"
 clusterId: "a b"
 oidcProviderARN: nonsense
+eksClusterARN: training
 maxMode: audit
 accountGuard: off
 operatorNamespace: Kube_System
@@ -71,6 +73,7 @@ accounts:
     for start in [
         "clusterId:",
         "oidcProviderARN:",
+        "eksClusterARN:",
         "maxMode:",
         "accountGuard:",
         "operatorNamespace:",

@@ -20,6 +20,7 @@ pub(crate) fn settings() -> OperatorSettings {
         cluster_id: "cluster-one".to_owned(),
         max_mode: Mode::Enforce,
         oidc_provider_arn: Some("arn:aws:iam::123456789012:oidc-provider/oidc.example.com/id/ABCD".to_owned()),
+        eks_cluster: None,
         role_boundary_arn: Some("arn:aws:iam::123456789012:policy/training-boundary".to_owned()),
         allowed_buckets: None,
         allowed_kms_accounts: None,

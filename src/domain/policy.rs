@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::iam::pod_identity::EksCluster;
 use super::names::{AccountId, BucketName, ClusterHash, Partition, Region, RoleName};
 use crate::api::{
     Adoption, Assurance, BucketKey, CustomerKeys, DeletionPolicy, EncryptionAlgorithm, ForeignPolicies, Gating, Mode,
-    Protocol, Selector, TLSVersion, Targets, Uploads,
+    Protocol, Selector, TLSVersion, Targets, Uploads, WorkloadIdentity,
 };
 
 pub use annotated::annotated_at;
@@ -110,6 +111,8 @@ pub struct RoleTarget {
     pub name: RoleName,
     /// Who may assume it.
     pub service_accounts: BTreeSet<ServiceAccount>,
+    /// How their pods get its credentials.
+    pub workload_identity: WorkloadIdentity,
     /// What it may read, one entry a bucket, never empty.
     pub read: Vec<ReadGrant>,
     /// Managed policies to attach.
@@ -182,6 +185,8 @@ pub struct OperatorSettings {
     pub max_mode: Mode,
     /// OIDC provider of the cluster, for IRSA: `arn:aws:iam::ACCT:oidc-provider/ISSUER`.
     pub oidc_provider_arn: Option<String>,
+    /// The cluster as EKS knows it, for Pod Identity.
+    pub eks_cluster: Option<EksCluster>,
     /// Boundary that every role we create carries, for this account.
     pub role_boundary_arn: Option<String>,
     /// Bucket name globs the account's configuration allows; None = all.

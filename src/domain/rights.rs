@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::iam::pod_identity::EksCluster;
 use super::names::AccountId;
 use super::policy::{BucketTarget, Controlled, RoleTarget, ValidatedPolicy, WantEncryption};
 use crate::api::{DeletionPolicy, ForeignPolicies, Gating, Mode, Uploads};
@@ -42,6 +43,8 @@ pub fn action_for(operation: &str) -> Option<&'static str> {
         "ListGrants" => "kms:ListGrants",
         "GetAccountAuthorizationDetails" => "iam:GetAccountAuthorizationDetails",
         "ListRoles" => "iam:ListRoles",
+        "ListPodIdentityAssociations" => "eks:ListPodIdentityAssociations",
+        "DescribePodIdentityAssociation" => "eks:DescribePodIdentityAssociation",
         "GetRole" => "iam:GetRole",
         "ListRolePolicies" => "iam:ListRolePolicies",
         "GetRolePolicy" => "iam:GetRolePolicy",
@@ -228,6 +231,25 @@ impl Grants {
         );
         // Whom the role can become depends on every other role. Neither call can be narrowed to a resource.
         self.allow("*", None, &["GetAccountAuthorizationDetails", "ListRoles"]);
+        if let Some(cluster) = policy
+            .settings
+            .eks_cluster
+            .as_ref()
+            .filter(|c| c.account == policy.account)
+        {
+            let EksCluster {
+                arn,
+                region,
+                account,
+                name,
+            } = cluster;
+            self.allow(arn, None, &["ListPodIdentityAssociations"]);
+            let any = format!(
+                "arn:{}:eks:{region}:{account}:podidentityassociation/{name}/*",
+                policy.partition
+            );
+            self.allow(&any, None, &["DescribePodIdentityAssociation"]);
+        }
         // Whatever hangs on the role must be read, whoever made it.
         let any_policy = format!("arn:{}:iam::*:policy/*", policy.partition);
         self.allow(&any_policy, None, &["GetPolicy", "GetPolicyVersion"]);

@@ -24,6 +24,7 @@ mod faults;
 mod keys;
 mod outage;
 mod ownership;
+mod pod_identity;
 mod race;
 mod roles;
 mod rotation;

@@ -3,6 +3,7 @@
 mod buckets;
 mod bulk;
 mod details;
+mod eks;
 mod errors;
 mod keys;
 mod observe;
@@ -97,6 +98,12 @@ fn operation(request: &http::Request<SdkBody>, body: &str) -> String {
     }
     if let Some(target) = request.headers().get("x-amz-target") {
         return target.to_str().unwrap().split('.').nth(1).unwrap().to_owned();
+    }
+    let path: Vec<&str> = request.uri().path().trim_matches('/').split('/').collect();
+    match path[..] {
+        ["clusters", _, "pod-identity-associations"] => return "ListPodIdentityAssociations".to_owned(),
+        ["clusters", _, "pod-identity-associations", _] => return "DescribePodIdentityAssociation".to_owned(),
+        _ => {}
     }
     let setting = request
         .uri()

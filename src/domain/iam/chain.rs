@@ -3,18 +3,19 @@
 //!
 //! Nothing here is written: the command that puts a ServiceAccount right is printed, and a human or a pipeline runs it.
 
+mod associations;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::api::{Gating, Severity};
+use crate::api::{Gating, Severity, WorkloadIdentity};
 use crate::domain::control::Control;
 use crate::domain::egress::desired::label_selector;
 use crate::domain::egress::selector::Selector;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::observed::{
-    CallError, ClusterObservation, ErrorClass, PodObservation, Read, ServiceAccountObservation,
+    CallError, ClusterObservation, ErrorClass, Observed, PodObservation, ServiceAccountObservation,
 };
 use crate::domain::policy::{RoleTarget, ServiceAccount, ValidatedPolicy};
 
@@ -25,13 +26,8 @@ pub const ROLE_ARN_ANNOTATION: &str = "eks.amazonaws.com/role-arn";
 ///
 /// Only what shows that the workloads use *other* credentials, or other ways out, holds Ready back: a ServiceAccount that
 /// is not there yet, or points nowhere yet, is reported.
-pub fn findings(
-    policy: &ValidatedPolicy,
-    role: &RoleTarget,
-    arn: &str,
-    cluster: &Read<ClusterObservation>,
-) -> Vec<Finding> {
-    let Ok(cluster) = cluster else {
+pub fn findings(policy: &ValidatedPolicy, role: &RoleTarget, arn: &str, observed: &Observed) -> Vec<Finding> {
+    let Ok(cluster) = &observed.cluster else {
         // Said where the cluster's own findings are.
         return Vec::new();
     };
@@ -45,15 +41,30 @@ pub fn findings(
     match &cluster.service_accounts {
         None => {}
         Some(Ok(accounts)) => chain.service_accounts(accounts, &mut out),
-        Some(Err(error)) => chain.not_seen("serviceAccounts", error, &mut out),
+        Some(Err(error)) => chain.not_seen("serviceAccounts", error, CLUSTER_ROLE, &mut out),
+    }
+    let accounts = cluster.service_accounts.as_ref().and_then(|read| read.as_ref().ok());
+    match (
+        &policy.settings.eks_cluster,
+        &observed.account.pod_identity_associations,
+    ) {
+        (None, _) | (_, None) => {}
+        (Some(eks), Some(Ok(associations))) => {
+            chain.associations(eks, associations, accounts.map_or(&[], Vec::as_slice), &mut out);
+        }
+        (Some(_), Some(Err(error))) => chain.not_seen("podIdentity", error, EKS_RIGHTS, &mut out),
     }
     match &cluster.pods {
         None => {}
         Some(Ok(pods)) => chain.pods(pods, cluster, &mut out),
-        Some(Err(error)) => chain.not_seen("pods", error, &mut out),
+        Some(Err(error)) => chain.not_seen("pods", error, CLUSTER_ROLE, &mut out),
     }
     out
 }
+
+const CLUSTER_ROLE: &str = "let the operator's ClusterRole list serviceAccounts and pods";
+const EKS_RIGHTS: &str =
+    "grant the operator eks:ListPodIdentityAssociations and eks:DescribePodIdentityAssociation on the cluster";
 
 struct Chain<'a> {
     policy: &'a ValidatedPolicy,
@@ -73,7 +84,7 @@ impl Chain<'_> {
         self.finding(severity, Gating::ReportOnly, Disposition::Note)
     }
 
-    fn not_seen(&self, what: &str, error: &CallError, out: &mut Vec<Finding>) {
+    fn not_seen(&self, what: &str, error: &CallError, way_out: &str, out: &mut Vec<Finding>) {
         match error.class {
             ErrorClass::Throttled | ErrorClass::Transient => {}
             ErrorClass::AccessDenied
@@ -83,7 +94,9 @@ impl Chain<'_> {
             | ErrorClass::Terminal => out.push(
                 self.note(Severity::Low)
                     .diff(what, "readable", error.operation)
-                    .message(format!("whether the workloads use this role is not checked: {error}; let the operator's ClusterRole list {what}")),
+                    .message(format!(
+                        "whether the workloads use this role is not checked: {error}; {way_out}"
+                    )),
             ),
         }
     }
@@ -93,16 +106,15 @@ impl Chain<'_> {
             let found = accounts
                 .iter()
                 .find(|a| a.namespace == listed.namespace && a.name == listed.name);
-            out.extend(self.listed(listed, found));
+            match self.role.workload_identity {
+                WorkloadIdentity::Irsa => out.extend(self.listed(listed, found)),
+                WorkloadIdentity::PodIdentity if found.is_none() => out.push(self.absent(listed, "")),
+                WorkloadIdentity::PodIdentity => {}
+            }
         }
-        let unlisted = accounts.iter().filter(|a| {
-            a.role_arn.as_deref() == Some(self.arn)
-                && !self
-                    .role
-                    .service_accounts
-                    .iter()
-                    .any(|l| l.namespace == a.namespace && l.name == a.name)
-        });
+        let unlisted = accounts
+            .iter()
+            .filter(|a| a.role_arn.as_deref() == Some(self.arn) && !self.lists(&a.namespace, &a.name));
         out.extend(unlisted.map(|a| {
             let ServiceAccountObservation { namespace, name, .. } = a;
             self.note(Severity::Medium)
@@ -121,9 +133,7 @@ impl Chain<'_> {
         );
         let path = format!("serviceAccounts[{namespace}/{name}]");
         let Some(found) = found else {
-            return Some(self.note(Severity::Low).diff(path, "present", "absent").message(format!(
-                "a listed ServiceAccount does not exist; run: kubectl create serviceaccount -n {namespace} {name} && {annotate}"
-            )));
+            return Some(self.absent(listed, &format!(" && {annotate}")));
         };
         let path = format!("{path}.roleARN");
         match found.role_arn.as_deref() {
@@ -143,6 +153,15 @@ impl Chain<'_> {
                 "pods of a listed ServiceAccount do not get the role, and may fall back to their node's; run: {annotate}"
             ))),
         }
+    }
+
+    fn absent(&self, listed: &ServiceAccount, and: &str) -> Finding {
+        let ServiceAccount { namespace, name } = listed;
+        self.note(Severity::Low)
+            .diff(format!("serviceAccounts[{namespace}/{name}]"), "present", "absent")
+            .message(format!(
+                "a listed ServiceAccount does not exist; run: kubectl create serviceaccount -n {namespace} {name}{and}"
+            ))
     }
 
     fn pods(&self, pods: &[PodObservation], cluster: &ClusterObservation, out: &mut Vec<Finding>) {

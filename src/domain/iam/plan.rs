@@ -5,6 +5,7 @@
 
 mod difference;
 mod documents;
+mod others;
 mod policies;
 mod proof;
 mod settings;
@@ -125,7 +126,7 @@ impl<'a> RolePlan<'a> {
     /// `state`: None = as the findings say. `arn`: of a role that is ours.
     fn into_target_plan(mut self, state: Option<TargetState>, arn: Option<String>) -> TargetPlan {
         if let Some(arn) = &arn {
-            let chain = chain::findings(self.policy, self.role, arn, &self.observed.cluster);
+            let chain = chain::findings(self.policy, self.role, arn, self.observed);
             self.findings.extend(chain);
         }
         self.actions.sort_by_key(|(stage, _)| *stage);
@@ -166,6 +167,7 @@ impl<'a> RolePlan<'a> {
         self.session(seen);
         self.tags(seen);
         let read_only = self.policies(Some(seen), own);
+        self.other_roles();
         self.trust(seen, trust, adopted, read_only);
         self.review_use(seen);
     }

@@ -14,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::actions::KEY_ACTIONS;
-use super::limits;
+use super::{limits, pod_identity};
+use crate::api::WorkloadIdentity;
 use crate::domain::document::{ParseError, PolicyDocument};
 use crate::domain::names::{BucketName, Partition};
 use crate::domain::policy::{BucketTarget, RoleTarget, ServiceAccount, ValidatedPolicy};
@@ -74,6 +75,9 @@ pub enum DocumentError {
     /// IRSA without a provider to trust.
     #[error("IRSA needs the cluster's OIDC provider; start the operator with --oidc-provider-arn")]
     NoOidcProvider,
+    /// Pod Identity without a cluster to trust.
+    #[error("Pod Identity needs the EKS cluster; start the operator with --eks-cluster-arn")]
+    NoEksCluster,
     /// Larger than IAM takes.
     #[error("the {kind} would have {chars} characters, IAM takes {limit}")]
     TooLarge {
@@ -115,14 +119,21 @@ pub struct RoleDocuments {
 /// prefixes for one role.
 pub fn documents(policy: &ValidatedPolicy, role: &RoleTarget) -> RoleDocuments {
     RoleDocuments {
-        trust: oidc_provider(policy)
-            .ok_or(DocumentError::NoOidcProvider)
-            .and_then(|provider| {
-                let trust = irsa_trust(&provider, &role.service_accounts);
-                Document::new(TRUST, &trust, limits::TRUST_CHARS)
-            }),
+        trust: trust(policy, role),
         inline: Document::new(INLINE, &inline(policy, role), limits::INLINE_CHARS),
     }
+}
+
+fn trust(policy: &ValidatedPolicy, role: &RoleTarget) -> Result<Document, DocumentError> {
+    let accounts = &role.service_accounts;
+    let trust = match role.workload_identity {
+        WorkloadIdentity::Irsa => irsa_trust(&oidc_provider(policy).ok_or(DocumentError::NoOidcProvider)?, accounts),
+        WorkloadIdentity::PodIdentity => {
+            let cluster = policy.settings.eks_cluster.as_ref();
+            pod_identity::trust(cluster.ok_or(DocumentError::NoEksCluster)?, accounts)
+        }
+    };
+    Document::new(TRUST, &trust, limits::TRUST_CHARS)
 }
 
 /// The cluster's OIDC provider as the policy's account knows it.

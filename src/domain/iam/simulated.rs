@@ -6,6 +6,7 @@ use crate::api::AIDataProtectionPolicySpec;
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::fixture;
 use crate::domain::iam::plan_role;
+use crate::domain::iam::pod_identity::EksCluster;
 use crate::domain::names::RoleName;
 use crate::domain::observed::{AccountObservation, CallError, ErrorClass, Observed, RoleObservation};
 use crate::domain::policy::{OperatorSettings, PolicySource, ValidatedPolicy, validate};
@@ -19,6 +20,24 @@ pub fn settings() -> OperatorSettings {
         role_boundary_arn: None,
         ..fixture::settings()
     }
+}
+
+pub const EKS: &str = "arn:aws:eks:eu-west-1:123456789012:cluster/training";
+
+/// Settings of an operator that knows its EKS cluster.
+pub fn settings_with_eks() -> OperatorSettings {
+    OperatorSettings {
+        eks_cluster: EksCluster::parse(EKS).ok(),
+        ..settings()
+    }
+}
+
+/// [`policy`] with Pod Identity.
+pub fn pod_identity_policy() -> ValidatedPolicy {
+    policy_of(
+        &SPEC.replace("workloadIdentity: IRSA", "workloadIdentity: PodIdentity"),
+        &settings_with_eks(),
+    )
 }
 
 /// The policy of a spec in YAML.

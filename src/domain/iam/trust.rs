@@ -1,13 +1,16 @@
 //! What is wrong with a trust policy: everybody who could assume the role and should not, in words and with a severity.
-//! Does not live here: what the trust must be (`iam::role`).
+//! Does not live here: what the trust must be (`iam::role`, `iam::pod_identity`).
 //!
 //! Judged statement by statement, each for itself: Allows only ever add to each other. A condition counts as restricting
 //! only where it does so for every token; what is not understood counts as open.
 
+mod pods;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+
+pub use pods::{WantPods, defects as pod_defects};
 
 use super::role::{AUDIENCE, OidcProvider};
 use crate::api::Severity;
@@ -104,7 +107,8 @@ fn judge_allow(
     out: &mut Vec<TrustDefect>,
 ) -> BTreeSet<String> {
     let at = |part: &str| format!("trustPolicy.Statement[{index}].{part}");
-    if !judge_principals(&at("Principal"), statement, want, out) {
+    let provider = (PrincipalKind::Federated, want.provider.arn.as_str());
+    if !judge_principals(&at("Principal"), statement, provider, out) {
         return BTreeSet::new();
     }
     let web_identity = judge_actions(&at("Action"), &statement.action, out);
@@ -159,13 +163,18 @@ fn judge_allow(
     }
 }
 
-/// Judges whom a statement is about; returns whether the cluster's provider is among them.
-fn judge_principals(path: &str, statement: &Statement, want: &WantTrust, out: &mut Vec<TrustDefect>) -> bool {
+/// Judges whom a statement is about; returns whether the principal through which our pods come is among them.
+fn judge_principals(
+    path: &str,
+    statement: &Statement,
+    want: (PrincipalKind, &str),
+    out: &mut Vec<TrustDefect>,
+) -> bool {
     let mut push = |severity, have: &str, message: &str| {
         out.push(TrustDefect {
             severity,
             path: format!("{path}[{have}]"),
-            want: want.provider.arn.clone(),
+            want: want.1.to_owned(),
             have: have.to_owned(),
             message: message.to_owned(),
         });
@@ -191,8 +200,11 @@ fn judge_principals(path: &str, statement: &Statement, want: &WantTrust, out: &m
     let mut ours = false;
     for (kind, values) in entries {
         for value in values {
+            if (*kind, value.as_str()) == want {
+                ours = true;
+                continue;
+            }
             match kind {
-                PrincipalKind::Federated if *value == want.provider.arn => ours = true,
                 PrincipalKind::Federated => push(
                     Severity::High,
                     value,

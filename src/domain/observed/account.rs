@@ -43,6 +43,8 @@ pub struct AccessPoint {
 /// A Pod Identity association: one for each ServiceAccount at most.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PodIdentityAssociation {
+    /// Id, by which it is changed.
+    pub id: String,
     /// Namespace of the ServiceAccount.
     pub namespace: String,
     /// Name of the ServiceAccount.

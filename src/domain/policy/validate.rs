@@ -119,7 +119,13 @@ pub fn validate(
         },
         &mut problems,
     );
-    let roles = validate_roles(training_roles, &buckets, partition, settings, &mut problems);
+    let roles = validate_roles(
+        training_roles,
+        &buckets,
+        (&account_id, partition),
+        settings,
+        &mut problems,
+    );
     let egress = validate_egress(egress, &settings.operator_namespace, &mut problems);
     let max_writes = limits
         .as_ref()

@@ -105,6 +105,24 @@ fn a_boundary_of_the_policys_own_is_put_on_too() {
 }
 
 #[test]
+fn an_operator_that_knows_its_eks_cluster_reads_its_associations_and_writes_none() {
+    let mut policy = policy(FULL_SPEC);
+    let arn = "arn:aws:eks:eu-west-1:123456789012:cluster/training";
+    policy.settings.eks_cluster = EksCluster::parse(arn).ok();
+    let document = operator_policy(&[policy]).unwrap();
+    let statements = document["Statement"].as_array().unwrap().iter();
+    let eks: Vec<&Value> = statements.filter(|s| s.to_string().contains("eks:")).collect();
+    assert_eq!(
+        json!(eks),
+        json!([
+            {"Effect": "Allow", "Action": ["eks:DescribePodIdentityAssociation"],
+             "Resource": ["arn:aws:eks:eu-west-1:123456789012:podidentityassociation/training/*"]},
+            {"Effect": "Allow", "Action": ["eks:ListPodIdentityAssociations"], "Resource": [arn]},
+        ])
+    );
+}
+
+#[test]
 fn policies_of_one_account_share_a_document_and_those_of_two_have_none() {
     let other = FULL_SPEC
         .replace("fraud-training-data", "other-data")

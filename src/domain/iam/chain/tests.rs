@@ -2,8 +2,8 @@ use super::*;
 use crate::domain::control::Part;
 use crate::domain::fixture::now;
 use crate::domain::iam::plan_role;
-use crate::domain::iam::simulated::{SPEC, made, policy_of, seen, settings};
-use crate::domain::observed::{EnforcerObservation, NamespaceObservation};
+use crate::domain::iam::simulated::{SPEC, made, pod_identity_policy, policy_of, seen, settings, settings_with_eks};
+use crate::domain::observed::{CallError, EnforcerObservation, NamespaceObservation, PodIdentityAssociation};
 
 const ARN: &str = "arn:aws:iam::123456789012:role/aidp/fraud-trainer";
 const EGRESS: &str = "
@@ -52,7 +52,9 @@ fn good() -> ClusterObservation {
 }
 
 fn found(policy: &ValidatedPolicy, cluster: ClusterObservation) -> Vec<Finding> {
-    findings(policy, &policy.roles[0], ARN, &Ok(cluster))
+    let mut observed = seen(None);
+    observed.cluster = Ok(cluster);
+    findings(policy, &policy.roles[0], ARN, &observed)
 }
 
 /// What of the only finding decides.
@@ -241,4 +243,172 @@ fn what_pods_reach_does_not_change_the_state_of_the_role() {
     let plan = plan_role(&policy, &policy.roles[0], &observed, now());
     assert_eq!(plan.state, crate::api::TargetState::Compliant);
     assert_eq!(plan.findings.len(), 1);
+}
+
+// Pod Identity.
+
+fn association(change: impl FnOnce(&mut PodIdentityAssociation)) -> PodIdentityAssociation {
+    let mut association = PodIdentityAssociation {
+        id: "a-1".into(),
+        namespace: "ml".into(),
+        service_account: "trainer".into(),
+        role_arn: ARN.into(),
+        target_role_arn: None,
+        session_tags_disabled: false,
+    };
+    change(&mut association);
+    association
+}
+
+/// What of each finding decides, and the command at the end of its message.
+fn with_associations(
+    policy: &ValidatedPolicy,
+    annotation: Option<&str>,
+    associations: Vec<PodIdentityAssociation>,
+) -> Vec<(Severity, Gating, String, String)> {
+    let mut observed = seen(None);
+    observed.account.pod_identity_associations = Some(Ok(associations.into_iter().collect()));
+    observed.cluster = Ok(ClusterObservation {
+        service_accounts: Some(Ok(vec![account("ml", "trainer", annotation)])),
+        pods: None,
+        ..good()
+    });
+    findings(policy, &policy.roles[0], ARN, &observed)
+        .into_iter()
+        .map(|f| {
+            let command = f.message.split("run: ").nth(1).unwrap_or_default().to_owned();
+            (f.severity, f.gating, f.path, command)
+        })
+        .collect()
+}
+
+const PATH: &str = "podIdentity[ml/trainer]";
+const UPDATE: &str =
+    "aws eks update-pod-identity-association --region eu-west-1 --cluster-name training --association-id a-1";
+
+#[test]
+fn an_association_with_the_role_and_session_tags_is_all_that_pod_identity_needs() {
+    let policy = pod_identity_policy();
+    assert_eq!(with_associations(&policy, None, vec![association(|_| {})]), []);
+}
+
+#[test]
+fn each_fault_of_an_association_is_found_with_the_command_that_ends_it() {
+    let policy = pod_identity_policy();
+    let other = "arn:aws:iam::123456789012:role/admin";
+    let (note, gate) = (
+        |path: String, command: String| vec![(Severity::Medium, Gating::ReportOnly, path, command)],
+        |path: String, command: String| vec![(Severity::High, Gating::Gating, path, command)],
+    );
+    let create = format!(
+        "aws eks create-pod-identity-association --region eu-west-1 --cluster-name training --namespace ml --service-account trainer --role-arn {ARN}"
+    );
+    let unannotate = "kubectl annotate serviceaccount -n ml trainer eks.amazonaws.com/role-arn-".to_owned();
+    let cases = [
+        (None, vec![], note(PATH.into(), create)),
+        (
+            None,
+            vec![association(|a| a.role_arn = other.into())],
+            gate(format!("{PATH}.roleARN"), format!("{UPDATE} --role-arn {ARN}")),
+        ),
+        (
+            None,
+            vec![association(|a| a.target_role_arn = Some(other.into()))],
+            gate(
+                format!("{PATH}.targetRoleARN"),
+                format!("{UPDATE} --target-role-arn ''"),
+            ),
+        ),
+        (
+            None,
+            vec![association(|a| a.session_tags_disabled = true)],
+            note(
+                format!("{PATH}.sessionTags"),
+                format!("{UPDATE} --no-disable-session-tags"),
+            ),
+        ),
+        (
+            Some(ARN),
+            vec![association(|_| {})],
+            note(format!("{PATH}.annotation"), unannotate.clone()),
+        ),
+        (
+            Some(other),
+            vec![association(|_| {})],
+            gate(format!("{PATH}.annotation"), unannotate),
+        ),
+    ];
+    for (annotation, associations, expected) in cases {
+        assert_eq!(
+            with_associations(&policy, annotation, associations.clone()),
+            expected,
+            "{associations:?}"
+        );
+    }
+}
+
+#[test]
+fn associations_that_give_the_role_to_others_are_reported() {
+    let stranger = |id: &str, change: fn(&mut PodIdentityAssociation)| {
+        let mut found = association(change);
+        (found.id, found.service_account) = (id.into(), id.into());
+        found
+    };
+    let associations = vec![
+        association(|_| {}),
+        stranger("direct", |_| {}),
+        stranger("target", |a| {
+            a.role_arn = "arn:aws:iam::123456789012:role/base".into();
+            a.target_role_arn = Some(ARN.into());
+        }),
+        stranger("unrelated", |a| {
+            a.role_arn = "arn:aws:iam::123456789012:role/base".into();
+        }),
+    ];
+    let delete = |id: &str| {
+        let command = format!(
+            "aws eks delete-pod-identity-association --region eu-west-1 --cluster-name training --association-id {id}"
+        );
+        (
+            Severity::Medium,
+            Gating::ReportOnly,
+            format!("podIdentity[ml/{id}]"),
+            command,
+        )
+    };
+    assert_eq!(
+        with_associations(&pod_identity_policy(), None, associations),
+        [delete("direct"), delete("target")]
+    );
+}
+
+#[test]
+fn an_association_beside_irsa_is_ambiguous() {
+    let policy = policy_of(SPEC, &settings_with_eks());
+    let delete =
+        "aws eks delete-pod-identity-association --region eu-west-1 --cluster-name training --association-id a-1";
+    assert_eq!(
+        with_associations(&policy, Some(ARN), vec![association(|_| {})]),
+        [(Severity::Medium, Gating::ReportOnly, PATH.to_owned(), delete.to_owned())]
+    );
+}
+
+#[test]
+fn associations_that_may_not_be_read_are_said() {
+    let policy = pod_identity_policy();
+    let mut observed = seen(None);
+    observed.cluster = Ok(good());
+    observed.account.pod_identity_associations = Some(Err(CallError {
+        operation: "ListPodIdentityAssociations",
+        class: ErrorClass::AccessDenied,
+        code: None,
+        message: "no".into(),
+    }));
+    let found = findings(&policy, &policy.roles[0], ARN, &observed);
+    let unread = found.iter().find(|f| f.path == "podIdentity").expect("a finding");
+    assert!(
+        unread.message.contains("eks:ListPodIdentityAssociations"),
+        "{}",
+        unread.message
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::policies::foreign_inline;
 use super::{RolePlan, Stage, difference};
-use crate::api::Severity;
+use crate::api::{Severity, WorkloadIdentity};
 use crate::domain::action::Action;
 use crate::domain::control::Control;
 use crate::domain::document::PolicyDocument;
@@ -10,7 +10,7 @@ use crate::domain::document::equivalence::same_meaning;
 use crate::domain::finding::{Disposition, Finding, HumanReason};
 use crate::domain::iam::limits;
 use crate::domain::iam::role::{self, Document, DocumentError, INLINE_POLICY};
-use crate::domain::iam::trust::{self, WantTrust};
+use crate::domain::iam::trust::{self, TrustDefect, WantPods, WantTrust};
 use crate::domain::observed::RoleObservation;
 
 pub(super) const TRUST_PATH: &str = "trustPolicy";
@@ -25,7 +25,10 @@ impl<'a> RolePlan<'a> {
                 format!("at most {limit} characters"),
                 format!("{chars} characters"),
             ),
-            DocumentError::NoOidcProvider | DocumentError::Charset { .. } | DocumentError::Malformed { .. } => (
+            DocumentError::NoOidcProvider
+            | DocumentError::NoEksCluster
+            | DocumentError::Charset { .. }
+            | DocumentError::Malformed { .. } => (
                 HumanReason::WriteRefused,
                 "a document that IAM takes".into(),
                 error.to_string(),
@@ -167,14 +170,30 @@ impl<'a> RolePlan<'a> {
         self.repair(findings, stage, action);
     }
 
+    fn trust_defects(&self, found: &PolicyDocument) -> Vec<TrustDefect> {
+        let accounts = &self.role.service_accounts;
+        match self.role.workload_identity {
+            WorkloadIdentity::Irsa => {
+                let wanted = role::oidc_provider(self.policy).map(|provider| WantTrust {
+                    provider,
+                    subjects: accounts.iter().map(role::subject).collect(),
+                });
+                wanted.map(|wanted| trust::defects(found, &wanted))
+            }
+            WorkloadIdentity::PodIdentity => {
+                let wanted = self.policy.settings.eks_cluster.clone().map(|cluster| WantPods {
+                    cluster,
+                    accounts: accounts.clone(),
+                });
+                wanted.map(|wanted| trust::pod_defects(found, &wanted))
+            }
+        }
+        .unwrap_or_default()
+    }
+
     fn trust_findings(&self, found: &PolicyDocument, want: &PolicyDocument) -> Vec<Finding> {
-        let wanted = role::oidc_provider(self.policy).map(|provider| WantTrust {
-            provider,
-            subjects: self.role.service_accounts.iter().map(role::subject).collect(),
-        });
-        let mut findings: Vec<Finding> = wanted
-            .map(|wanted| trust::defects(found, &wanted))
-            .unwrap_or_default()
+        let mut findings: Vec<Finding> = self
+            .trust_defects(found)
             .into_iter()
             .map(|defect| {
                 let mut finding = self

@@ -129,7 +129,7 @@ impl<'a> RolePlan<'a> {
         compiled(PolicyKind::Boundary, arn, document).ok()
     }
 
-    fn bucket_facts(&self, bucket: &BucketTarget) -> BucketFacts {
+    pub(super) fn bucket_facts(&self, bucket: &BucketTarget) -> BucketFacts {
         let arn = self.policy.partition.bucket_arn(&bucket.name);
         let observed = self.observed.buckets.get(&bucket.name);
         let policy = match observed.and_then(|b| b.policy.as_ref()) {
@@ -200,7 +200,7 @@ impl<'a> RolePlan<'a> {
     }
 }
 
-fn identity(policy: &OnRole<'_>) -> Evidence<Policy> {
+pub(super) fn identity(policy: &OnRole<'_>) -> Evidence<Policy> {
     let OnRole { name, document } = policy;
     let compiled = document
         .clone()
@@ -211,7 +211,7 @@ fn identity(policy: &OnRole<'_>) -> Evidence<Policy> {
     }
 }
 
-fn compiled(kind: PolicyKind, name: &str, text: &str) -> Result<Policy, String> {
+pub(super) fn compiled(kind: PolicyKind, name: &str, text: &str) -> Result<Policy, String> {
     let document = PolicyDocument::parse(text).map_err(|e| e.to_string())?;
     document.check(kind).map_err(|e| e.to_string())?;
     Policy::new(kind, name, &document).map_err(|e| e.to_string())

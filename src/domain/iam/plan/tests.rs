@@ -15,7 +15,8 @@ use crate::domain::iam::evaluate::{PolicySet, Request, decide};
 use crate::domain::iam::principal::Caller;
 use crate::domain::iam::role::LEFT_OPEN;
 use crate::domain::iam::simulated::{
-    CLUSTER, FOREIGN, MANAGED, SPEC, allow, apply, made, policy, policy_of, role_name, seen, settings,
+    CLUSTER, FOREIGN, MANAGED, SPEC, allow, apply, made, pod_identity_policy, policy, policy_of, role_name, seen,
+    settings,
 };
 use crate::domain::observed::{CallError, ErrorClass};
 use crate::domain::policy::TAG_POLICY;
@@ -918,4 +919,32 @@ proptest! {
         let plan = plan_of(&policy, Some(RoleObservation { tags, ..role }));
         prop_assert_eq!(plan.actions, vec![]);
     }
+}
+
+#[test]
+fn a_role_with_pod_identity_is_made_and_its_trust_repaired() {
+    let policy = pod_identity_policy();
+    let role = made(&policy);
+    assert!(
+        role.trust_policy.contains("pods.eks.amazonaws.com"),
+        "{}",
+        role.trust_policy
+    );
+    assert_eq!(plan_of(&policy, Some(role.clone())).findings, vec![]);
+    let mut open = role.clone();
+    open.trust_policy = json!({"Version": "2012-10-17", "Statement": {
+        "Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"}, "Action": ["sts:AssumeRole", "sts:TagSession"],
+    }})
+    .to_string();
+    let plan = plan_of(&policy, Some(open.clone()));
+    let repair = |severity, path| (Control::IamTrust, severity, Disposition::Repair, path);
+    assert_eq!(
+        gist(&plan),
+        [
+            repair(Severity::High, "trustPolicy.Statement[0].cluster"),
+            repair(Severity::Critical, "trustPolicy.Statement[0].serviceAccounts"),
+        ]
+    );
+    assert_eq!(operations(&plan), ["UpdateAssumeRolePolicy"]);
+    assert_eq!(apply(Some(open), &plan.actions), Some(role));
 }

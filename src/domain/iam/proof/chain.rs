@@ -129,12 +129,13 @@ fn closeness(rule: &Rule, caller: &Caller) -> Option<Closeness> {
 
 /// The roles that a ServiceAccount can assume with its token, of an issuer whose provider has this ARN: all of them have to
 /// be proven, not only those that name it on purpose. `subject` is the token's `sub`, e.g.
-/// `system:serviceaccount:ml:trainer`; its audience is `sts.amazonaws.com`. A role whose trust policy is not known is among
-/// them.
+/// `system:serviceaccount:ml:trainer`; its audience is whatever the pod asks for (projected volumes take any), so that no
+/// condition on it keeps a role out of reach. A role whose trust policy is not known is among them.
 pub fn assumable_with_token<'a>(roles: &'a [RoleFacts], provider_arn: &str, subject: &str) -> Vec<&'a RoleFacts> {
     let issuer = provider_arn
         .split_once(":oidc-provider/")
         .map_or("", |(_, issuer)| issuer);
+    let audience = format!("{issuer}:aud");
     let trusts = |role: &&RoleFacts| {
         let trust = match &role.trust {
             Evidence::Seen(trust) => trust,
@@ -143,11 +144,17 @@ pub fn assumable_with_token<'a>(roles: &'a [RoleFacts], provider_arn: &str, subj
         };
         let mut context = Context::new();
         context.add(&format!("{issuer}:sub"), subject);
-        context.add(&format!("{issuer}:aud"), "sts.amazonaws.com");
+        let mut trust = trust.clone();
+        trust.rules.retain(|rule| {
+            rule.effect == Effect::Allow || !rule.conditions.iter().any(|c| c.key().eq_ignore_ascii_case(&audience))
+        });
+        for rule in &mut trust.rules {
+            rule.conditions.retain(|c| !c.key().eq_ignore_ascii_case(&audience));
+        }
         let caller = Caller::Federated(provider_arn.to_owned());
         let request = Request::new(caller, "sts:AssumeRoleWithWebIdentity", &role.arn(), None, context);
         let policies = PolicySet {
-            resource: Some(trust.clone()),
+            resource: Some(trust),
             ..PolicySet::default()
         };
         // What can't be asked can't be ruled out.

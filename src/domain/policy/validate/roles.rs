@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problems;
-use crate::api::{Adoption, ForeignPolicies, ObjectTag, ReadAccess, ServiceAccountRef, TrainingRole};
+use crate::api::{Adoption, ForeignPolicies, ObjectTag, ReadAccess, ServiceAccountRef, TrainingRole, WorkloadIdentity};
 use crate::domain::iam::limits;
 use crate::domain::names::{AccountId, Partition, RoleName};
 use crate::domain::policy::{BucketTarget, OperatorSettings, ReadGrant, RoleTarget, ServiceAccount};
@@ -14,7 +14,7 @@ const DEFAULT_SESSION_SECONDS: i32 = 3600;
 pub(super) fn validate_roles(
     roles: &[TrainingRole],
     buckets: &[BucketTarget],
-    partition: Partition,
+    (account, partition): (&AccountId, Partition),
     settings: &OperatorSettings,
     problems: &mut Problems,
 ) -> Vec<RoleTarget> {
@@ -24,7 +24,7 @@ pub(super) fn validate_roles(
         let TrainingRole {
             name: raw,
             service_accounts,
-            workload_identity: _irsa_only,
+            workload_identity,
             read,
             managed_policy_arns,
             permissions_boundary_arn,
@@ -42,8 +42,8 @@ pub(super) fn validate_roles(
         if service_accounts.is_empty() {
             problems.add(format!("{field}.serviceAccounts: name at least one"));
         }
-        if settings.oidc_provider_arn.is_none() {
-            problems.add(format!("{field}.workloadIdentity: IRSA needs the cluster's OIDC provider; start the operator with --oidc-provider-arn"));
+        if let Some(problem) = identity_problem(*workload_identity, account, settings) {
+            problems.add(format!("{field}.workloadIdentity: {problem}"));
         }
         let seconds = max_session_duration_seconds.unwrap_or(DEFAULT_SESSION_SECONDS);
         if !(3600..=43_200).contains(&seconds) {
@@ -72,6 +72,7 @@ pub(super) fn validate_roles(
                     name: name.clone(),
                 })
                 .collect(),
+            workload_identity: *workload_identity,
             read,
             managed_policy_arns: managed_policy_arns.iter().cloned().collect(),
             permissions_boundary_arn: boundary,
@@ -82,6 +83,24 @@ pub(super) fn validate_roles(
     }
     out.sort_by(|a, b| a.name.cmp(&b.name));
     out
+}
+
+/// Why pods can't get credentials this way.
+fn identity_problem(identity: WorkloadIdentity, account: &AccountId, settings: &OperatorSettings) -> Option<String> {
+    match (identity, &settings.oidc_provider_arn, &settings.eks_cluster) {
+        (WorkloadIdentity::Irsa, None, _) => {
+            Some("IRSA needs the cluster's OIDC provider; start the operator with --oidc-provider-arn".to_owned())
+        }
+        (WorkloadIdentity::PodIdentity, _, None) => {
+            Some("PodIdentity needs the EKS cluster; start the operator with --eks-cluster-arn".to_owned())
+        }
+        // EKS API reference, CreatePodIdentityAssociation: the role is of the cluster's account.
+        (WorkloadIdentity::PodIdentity, _, Some(cluster)) if cluster.account != *account => Some(format!(
+            "associations of cluster {} can only name roles of its account {}; use IRSA for roles of account {account}",
+            cluster.name, cluster.account
+        )),
+        (WorkloadIdentity::Irsa, Some(_), _) | (WorkloadIdentity::PodIdentity, _, Some(_)) => None,
+    }
 }
 
 /// A role has one boundary. The operator's is a cap, which a policy may repeat but not replace.

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::api::{Adoption, CustomerKeys, EncryptionAlgorithm, ForeignPolicies, Gating, Protocol, TLSVersion, Uploads};
 use crate::domain::fixture::{FULL_SPEC, now, policy, policy_from, settings};
+use crate::domain::iam::pod_identity::EksCluster;
 use crate::domain::policy::{BucketTarget, Controlled, Destination, PortRange, WantAccessLogging, WantEncryption};
 
 const BASE: &str = r#"
@@ -348,6 +349,39 @@ fn every_bad_key_is_named_with_its_fix() {
             [format!("bucketControls.encryption.kmsKeys[eu-west-1]: {want}")]
         );
     }
+}
+
+#[test]
+fn pod_identity_needs_the_cluster_and_a_role_of_its_account() {
+    let spec = format!(
+        "{BASE}trainingRoles: [{{name: trainer, workloadIdentity: PodIdentity, serviceAccounts: [{{namespace: ml, name: trainer}}]}}]\n"
+    );
+    let spec: AIDataProtectionPolicySpec = serde_yaml::from_str(&spec).unwrap();
+    let problems = |cluster: Option<&str>| {
+        let settings = OperatorSettings {
+            eks_cluster: cluster.and_then(|arn| EksCluster::parse(arn).ok()),
+            oidc_provider_arn: None,
+            ..settings()
+        };
+        let validated = validate(&spec, PolicySource::default(), &settings, now());
+        validated.map_or_else(|e| e.problems, |_| Vec::new())
+    };
+    assert_eq!(
+        problems(None),
+        [
+            "trainingRoles[trainer].workloadIdentity: PodIdentity needs the EKS cluster; start the operator with --eks-cluster-arn"
+        ]
+    );
+    assert_eq!(
+        problems(Some("arn:aws:eks:eu-west-1:999999999999:cluster/training")),
+        [
+            "trainingRoles[trainer].workloadIdentity: associations of cluster training can only name roles of its account 999999999999; use IRSA for roles of account 123456789012"
+        ]
+    );
+    assert_eq!(
+        problems(Some("arn:aws:eks:eu-west-1:123456789012:cluster/training")),
+        Vec::<String>::new()
+    );
 }
 
 #[test]

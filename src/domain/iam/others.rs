@@ -1,0 +1,89 @@
+//! The other roles that the pods of a training role can get: those whose trust lets the ServiceAccounts' tokens in, and
+//! those that a Pod Identity association gives them. The claim is about what the pods can do, so that it is about these too.
+
+use std::collections::BTreeSet;
+
+use super::compiled::Policy;
+use super::principal::Caller;
+use super::proof::{Evidence, RoleFacts, assumable_with_token};
+use super::role::{oidc_provider, subject};
+use crate::domain::document::{PolicyDocument, PolicyKind};
+use crate::domain::observed::{AccountRoles, PodIdentityAssociation, RoleObservation};
+use crate::domain::policy::{RoleTarget, ServiceAccount, ValidatedPolicy};
+
+/// A role, and the first listed ServiceAccount that can have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherRole<'a> {
+    /// The role.
+    pub role: &'a RoleObservation,
+    /// The ServiceAccount.
+    pub by: &'a ServiceAccount,
+}
+
+/// The roles of the account besides the policy's own, which are judged in their own right, that a ServiceAccount of `role`
+/// can assume. A role whose trust can't be read is among them.
+pub fn other_roles<'a>(
+    policy: &ValidatedPolicy,
+    role: &'a RoleTarget,
+    all: &'a AccountRoles,
+    associations: Option<&BTreeSet<PodIdentityAssociation>>,
+) -> Vec<OtherRole<'a>> {
+    let own: BTreeSet<String> = policy.roles.iter().map(|r| policy.role_arn(&r.name)).collect();
+    let provider = oidc_provider(policy);
+    let mut out = Vec::new();
+    for other in all.roles.iter().filter(|other| !own.contains(&other.arn)) {
+        // Most roles trust no provider at all: those need not be understood.
+        let concerned = provider.as_ref().filter(|p| may_trust(&other.trust_policy, &p.arn));
+        let facts = concerned.and_then(|_| trust_facts(other));
+        let by = role.service_accounts.iter().find(|account| {
+            let by_token = concerned.is_some_and(|provider| match &facts {
+                Some(facts) => {
+                    !assumable_with_token(std::slice::from_ref(facts), &provider.arn, &subject(account)).is_empty()
+                }
+                None => true,
+            });
+            by_token || associations.is_some_and(|all| all.iter().any(|a| gives(a, account, &other.arn)))
+        });
+        out.extend(by.map(|by| OtherRole { role: other, by }));
+    }
+    out
+}
+
+/// Whether a trust policy's text can let in tokens of this provider: it names it, or everybody.
+fn may_trust(trust: &str, provider_arn: &str) -> bool {
+    // Escapes would hide the name; nobody writes them, but they are JSON.
+    trust.contains(provider_arn) || trust.contains('*') || trust.contains('\\') || trust.contains("NotPrincipal")
+}
+
+fn gives(association: &PodIdentityAssociation, account: &ServiceAccount, arn: &str) -> bool {
+    let PodIdentityAssociation {
+        id: _,
+        namespace,
+        service_account,
+        role_arn,
+        target_role_arn,
+        session_tags_disabled: _,
+    } = association;
+    let is_of = *namespace == account.namespace && *service_account == account.name;
+    is_of && (role_arn == arn || target_role_arn.as_deref() == Some(arn))
+}
+
+/// The role with nothing but its trust; None if its ARN is none.
+fn trust_facts(role: &RoleObservation) -> Option<RoleFacts> {
+    Some(RoleFacts {
+        caller: Caller::parse(&role.arn).ok()?,
+        identity: Vec::new(),
+        boundary: None,
+        trust: trust_of(role),
+    })
+}
+
+/// A role's trust policy, for the proof.
+pub fn trust_of(role: &RoleObservation) -> Evidence<Policy> {
+    let parsed = PolicyDocument::parse(&role.trust_policy).map_err(|e| e.to_string());
+    let compiled = parsed.and_then(|d| Policy::new(PolicyKind::Trust, &role.arn, &d).map_err(|e| e.to_string()));
+    match compiled {
+        Ok(policy) => Evidence::Seen(policy),
+        Err(why) => Evidence::Missing(why),
+    }
+}
