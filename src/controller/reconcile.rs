@@ -162,7 +162,7 @@ impl Pass<'_> {
             Err(trouble) => return self.trouble(&object, &policy, &trouble).await,
         };
         // What IAM shows may be older than our last write; reading again decides.
-        let plan = plan(&policy, &observed, self.now).settled(|f| self.memory.repairs.is_echo(f, self.now));
+        let plan = plan(&policy, &observed, self.now).settled(|f| self.memory.repairs.echo_until(f, self.now));
         self.wake = plan.next_wakeup();
         self.ctx.metrics.found(self.name, plan.findings());
         self.remember_namespaces(&policy, &observed);

@@ -1,6 +1,6 @@
 //! The plan: what was found and what is to be done about it, from everything that was seen. Pure and total.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -69,23 +69,26 @@ impl Plan {
         &self.targets
     }
 
-    /// The plan without what AWS may merely not show yet: a finding that `is_echo` says to be the state from before our own
-    /// write counts as unobserved, and what would only repair such findings is not done again.
+    /// The plan without what AWS may merely not show yet: a finding that is the state from before our own write counts as
+    /// unobserved, and what would only repair such findings is not done again. `echo_until` says until when that holds; by
+    /// then it is looked at again.
     #[must_use]
-    pub fn settled(mut self, is_echo: impl Fn(&Finding) -> bool) -> Self {
-        let echoes: BTreeSet<FindingKey> = self.findings.iter().filter(|f| is_echo(f)).map(Finding::key).collect();
+    pub fn settled(mut self, echo_until: impl Fn(&Finding) -> Option<Timestamp>) -> Self {
+        let until = |f: &Finding| Some((f.key(), echo_until(f)?));
+        let echoes: BTreeMap<FindingKey, Timestamp> = self.findings.iter().filter_map(until).collect();
+        self.next_wakeup = self.next_wakeup.into_iter().chain(echoes.values().copied()).min();
         if echoes.is_empty() {
             return self;
         }
         let mute = |findings: &mut Vec<Finding>| {
             let mut muted = false;
-            for finding in findings.iter_mut().filter(|f| echoes.contains(&f.key())) {
+            for finding in findings.iter_mut().filter(|f| echoes.contains_key(&f.key())) {
                 finding.disposition = Disposition::Unobserved;
                 muted = true;
             }
             muted
         };
-        let remains = |planned: &PlannedAction| planned.repairs.iter().any(|key| !echoes.contains(key));
+        let remains = |planned: &PlannedAction| planned.repairs.iter().any(|key| !echoes.contains_key(key));
         mute(&mut self.findings);
         self.findings.sort_by(|a, b| order(a).cmp(&order(b)));
         self.actions.retain(remains);

@@ -159,8 +159,9 @@ fn what_aws_may_not_show_yet_is_unobserved_and_not_repaired_again() {
     let policy = policy(FULL_SPEC);
     let targets = || vec![target("aaa", Severity::High), target("bbb", Severity::High)];
     let plan = assemble(&policy, targets(), now());
-    assert_eq!(plan.clone().settled(|_| false), plan);
-    let settled = plan.settled(|f| f.target == bucket("aaa"));
+    assert_eq!(plan.clone().settled(|_| None), plan);
+    let settled = plan.settled(|f| (f.target == bucket("aaa")).then_some(Timestamp::MAX));
+    assert_eq!(settled.next_wakeup(), Some(Timestamp::MAX), "looked at again by then");
     assert_eq!(names(&settled), ["bucket/bbb"]);
     let dispositions: Vec<_> = settled.findings().iter().map(|f| f.disposition).collect();
     assert_eq!(dispositions, [Disposition::Repair, Disposition::Unobserved]);

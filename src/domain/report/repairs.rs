@@ -178,16 +178,16 @@ impl RepairLog {
         Decision { pace, conflicting }
     }
 
-    /// Whether a finding about a role is what IAM showed before a write of ours within the last minute, and so no drift yet:
-    /// the very value that was repaired, or the lack of something on a role that was made just now. Anything else that is
-    /// found in that time is somebody's doing.
-    pub fn is_echo(&self, finding: &Finding, now: Timestamp) -> bool {
+    /// Until when a finding about a role counts as what IAM showed before a write of ours, and so as no drift yet: for a
+    /// minute the very value that was repaired, or the lack of something on a role that was made just now. None for anything
+    /// else: that is somebody's doing.
+    pub fn echo_until(&self, finding: &Finding, now: Timestamp) -> Option<Timestamp> {
         let is_role = match finding.target {
             Target::Role(_) => true,
             Target::Bucket(_) | Target::Egress { .. } => false,
         };
         if !is_role || finding.disposition != Disposition::Repair {
-            return false;
+            return None;
         }
         let (key, have) = (finding.key(), super::text::shown(&finding.have));
         let made = FindingKey {
@@ -195,19 +195,24 @@ impl RepairLog {
             resource: key.resource.clone(),
             path: ROLE_ITSELF.to_owned(),
         };
-        let settling = |repair: &&Repair| within(repair.time, now, IAM_SETTLE);
         let want = super::text::shown(&finding.want);
-        let repairs = self.settings.get(&Setting { key, want });
-        let repaired = repairs.is_some_and(|all| all.iter().filter(settling).any(|repair| repair.have == have));
+        let of_finding = self.settings.get(&Setting { key, want }).into_iter().flatten();
+        let repaired = of_finding.filter(|repair| repair.have == have);
         let from = Setting {
             key: made.clone(),
             want: String::new(),
         };
-        let mut making = self
+        let of_role = self
             .settings
             .range(from..)
             .take_while(|(setting, _)| setting.key == made);
-        repaired || (have == ABSENT && making.any(|(_, all)| all.iter().any(|r| settling(&r))))
+        let makings = of_role.flat_map(|(_, repairs)| repairs).filter(|_| have == ABSENT);
+        repaired
+            .chain(makings)
+            .filter(|repair| repair.time <= now)
+            .filter_map(|repair| repair.time.checked_add(IAM_SETTLE).ok())
+            .filter(|until| *until > now)
+            .max()
     }
 }
 

@@ -144,14 +144,18 @@ fn after(seconds: u64) -> Timestamp {
 fn what_was_there_before_a_write_to_iam_is_no_drift_for_a_minute() {
     let repaired = of_role(Control::IamTrust, "trustPolicy", "everybody");
     let log = log(&repaired, &[at(0)]);
-    let judged = [0, 30, 60, 61].map(|s| log.is_echo(&repaired, after(s)));
-    assert_eq!(judged, [true, true, true, false]);
+    let judged = [0, 30, 59, 60].map(|s| log.echo_until(&repaired, after(s)));
+    assert_eq!(judged, [Some(after(60)), Some(after(60)), Some(after(60)), None]);
     let other = [
         of_role(Control::IamTrust, "trustPolicy", "somebody else"),
         of_role(Control::IamTrust, "trustPolicy.Statement[1]", "everybody"),
         of_role(Control::IamReadOnly, "inlinePolicies.aidp-readonly", "absent"),
     ];
-    assert_eq!(other.map(|f| log.is_echo(&f, after(1))), [false; 3], "somebody's doing");
+    assert_eq!(
+        other.map(|f| log.echo_until(&f, after(1))),
+        [None; 3],
+        "somebody's doing"
+    );
 }
 
 #[test]
@@ -159,18 +163,20 @@ fn a_role_made_just_now_may_lack_what_was_put_on_it() {
     let made = of_role(Control::IamRole, "role", "absent");
     let log = log(&made, &[at(0)]);
     let inline = |have| of_role(Control::IamReadOnly, "inlinePolicies.aidp-readonly", have);
-    assert!(log.is_echo(&made, after(59)) && log.is_echo(&inline("absent"), after(59)));
-    assert!(!log.is_echo(&inline("without AidpDenyAllButRead"), after(1)));
-    assert!(!log.is_echo(&inline("absent"), after(61)));
+    for lacking in [&made, &inline("absent")] {
+        assert_eq!(log.echo_until(lacking, after(59)), Some(after(60)));
+        assert_eq!(log.echo_until(lacking, after(60)), None);
+    }
+    assert_eq!(log.echo_until(&inline("without AidpDenyAllButRead"), after(1)), None);
     let mut elsewhere = inline("absent");
     elsewhere.target = Target::Role(RoleName::new("another").unwrap());
-    assert!(!log.is_echo(&elsewhere, after(1)));
+    assert_eq!(log.echo_until(&elsewhere, after(1)), None);
 }
 
 #[test]
 fn only_iam_gets_a_minute() {
     for target in [bucket(), rule()] {
         let drift = drift(target, "ours");
-        assert!(!log(&drift, &[at(0)]).is_echo(&drift, after(1)));
+        assert_eq!(log(&drift, &[at(0)]).echo_until(&drift, after(1)), None);
     }
 }
