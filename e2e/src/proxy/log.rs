@@ -76,6 +76,25 @@ impl Call {
     }
 }
 
+/// Every write that did not take effect exactly once: the lost, the repeated and the unexpected. `expected` are the wanted
+/// ones as `service:Operation resource`.
+#[must_use]
+pub fn not_made_once(calls: &[Call], expected: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut wanted: BTreeMap<String, usize> = expected.into_iter().map(|write| (write, 0)).collect();
+    let mut wrong = Vec::new();
+    for call in calls.iter().filter(|call| call.took_effect()) {
+        let resource = call.operation.resource.as_deref().unwrap_or_default();
+        let write = format!("{} {resource}", call.name());
+        match wanted.get_mut(&write) {
+            Some(times) => *times += 1,
+            None => wrong.push(format!("{write}: unexpected")),
+        }
+    }
+    let counted = wanted.into_iter().filter(|(_, times)| *times != 1);
+    wrong.extend(counted.map(|(write, times)| format!("{write}: {times} times")));
+    wrong
+}
+
 #[derive(Debug)]
 struct KillSwitch {
     pid: u32,

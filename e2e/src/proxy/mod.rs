@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 pub use classify::{Operation, classify};
 pub use fault::{Act, Fault, Filter};
-pub use log::{Call, Counts, Outcome};
+pub use log::{Call, Counts, Outcome, not_made_once};
 
 use crate::Result;
 

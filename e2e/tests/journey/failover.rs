@@ -1,11 +1,10 @@
 //! Two replicas, and what happens to the one that leads: killed, stopped, paused, robbed of its Lease. No write is lost,
 //! none is made twice, none is made by a replica that does not lead; and how long it takes until somebody leads again.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use aidp_e2e::operator::{Operator, Settings};
-use aidp_e2e::proxy::{Act, Call, Fault, Filter};
+use aidp_e2e::proxy::{Act, Fault, Filter};
 use aidp_e2e::view::PolicyView;
 use aidp_e2e::wait::{eventually, throughout};
 use aidp_e2e::world::{PATIENCE, World, journey};
@@ -56,18 +55,12 @@ const WRITES: [&str; 3] = [
     "s3:PutPublicAccessBlock",
 ];
 
-/// Every write that did not take effect exactly once: the lost, the repeated and the unexpected.
+/// What was lost, repeated or unexpected while these buckets were brought into line.
 fn not_made_once(world: &World, buckets: &[String]) -> Vec<String> {
-    let mut effects: BTreeMap<String, usize> = BTreeMap::new();
-    for bucket in buckets {
-        effects.extend(WRITES.map(|write| (format!("{write} {bucket}"), 0)));
-    }
-    for call in world.proxy.calls().into_iter().filter(Call::took_effect) {
-        let resource = call.operation.resource.clone().unwrap_or_default();
-        *effects.entry(format!("{} {resource}", call.name())).or_insert(10) += 1;
-    }
-    let wrong = effects.into_iter().filter(|(_, times)| *times != 1);
-    wrong.map(|(write, times)| format!("{write}: {times}")).collect()
+    let expected = buckets
+        .iter()
+        .flat_map(|bucket| WRITES.map(|write| format!("{write} {bucket}")));
+    aidp_e2e::proxy::not_made_once(&world.proxy.calls(), expected)
 }
 
 /// Waits until a write of this replica has arrived at AWS.

@@ -1,5 +1,6 @@
 //! What `helm install` gives a user.
 
+use aidp_e2e::process::project_dir;
 use serde_json::{Value, json};
 
 use crate::stage::{NAMESPACE, helm, namespace, on_stage};
@@ -8,8 +9,13 @@ use crate::stage::{NAMESPACE, helm, namespace, on_stage};
 fn the_chart_brings_the_quickstart_to_ready_under_its_own_rights_and_network_policy() {
     on_stage(async |stage| {
         stage.aws.create_bucket("fraud-training-data").await?;
-        stage.apply(&[namespace("quickstart", &json!({"team": "ml"}))])?;
-        stage.kubectl(&["apply", "-f", "examples/quickstart.yaml"])?;
+        stage.apply(&[namespace("ml", &json!({}))])?;
+        // "Change account, key, bucket … to yours", it says; only the key has to be.
+        let quickstart = std::fs::read_to_string(project_dir().join("examples/quickstart.yaml"))?;
+        let key = stage.aws.create_key().await?;
+        let (before, rest) = quickstart.split_once("keyARN: ").ok_or("the quickstart names no key")?;
+        let (_, after) = rest.split_once('\n').ok_or("the quickstart ends with the key")?;
+        stage.kubectl_with(&["apply", "-f", "-"], &format!("{before}keyARN: {key}\n{after}"))?;
         stage.until_row("quickstart", "True - - True Audited").await?;
         stage.kubectl(&[
             "patch",

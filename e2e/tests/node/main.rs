@@ -8,5 +8,7 @@
 )]
 
 mod egress;
+mod failover;
 mod install;
+mod lifecycle;
 mod stage;

@@ -92,15 +92,14 @@ impl Stage {
         });
         std::fs::write(&values, serde_yaml::to_string(&text)?)?;
         self.kubectl(&["create", "namespace", NAMESPACE])?;
-        helm(&[
-            "install",
-            "aidp",
-            "charts/aidp",
-            "--namespace",
-            NAMESPACE,
-            "--values",
-            values.to_str().ok_or("path")?,
-        ])?;
+        self.release("install", "charts/aidp")
+    }
+
+    /// `helm install` or `helm upgrade` of a chart with the values of these tests, until both replicas are ready.
+    pub(crate) fn release(&self, verb: &str, chart: &str) -> Result<()> {
+        let values = PathBuf::from(variable("AIDP_NODE_DIR")?).join("values.yaml");
+        let values = values.to_str().ok_or("path")?;
+        helm(&[verb, "aidp", chart, "--namespace", NAMESPACE, "--values", values])?;
         self.kubectl(&["rollout", "status", "deployment/aidp", "-n", NAMESPACE, "--timeout=90s"])
             .inspect_err(|_| {
                 for about in [
@@ -112,6 +111,42 @@ impl Stage {
                 }
             })
             .map(drop)
+    }
+
+    /// Kills the operator's container in a pod as the kernel would, without a word to it or to Kubernetes.
+    pub(crate) fn kill_container(&self, pod: &str) -> Result<()> {
+        let path = "jsonpath={.status.containerStatuses[0].containerID}";
+        let id = self.kubectl(&["get", "pod", pod, "-n", NAMESPACE, "-o", path])?;
+        let id = id.strip_prefix("containerd://").ok_or("no container is running")?;
+        let socket = PathBuf::from(variable("AIDP_NODE_DIR")?).join("node/ctd.sock");
+        let socket = socket.to_str().ok_or("path")?;
+        run(
+            "ctr",
+            &["-a", socket, "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", id],
+            "",
+        )
+        .map(drop)
+    }
+
+    /// Pod of the replica that holds the Lease.
+    pub(crate) fn leader(&self) -> Result<String> {
+        let path = "jsonpath={.spec.holderIdentity}";
+        let holder = self.kubectl(&["get", "lease", "aidp", "-n", NAMESPACE, "-o", path])?;
+        let pod = holder.split('_').next().filter(|pod| !pod.is_empty());
+        pod.map(str::to_owned).ok_or_else(|| "nobody holds the Lease".into())
+    }
+
+    /// Waits until the Lease is held by another process than `holder`, and says how long that took.
+    pub(crate) async fn until_leader_is_not(&self, holder: &str) -> Result<Duration> {
+        let start = std::time::Instant::now();
+        eventually(PATIENCE, "another replica leads", || async {
+            match self.leader()? {
+                pod if pod != holder => Ok(()),
+                pod => Err(Error::from(pod)),
+            }
+        })
+        .await?;
+        Ok(start.elapsed())
     }
 
     /// Runs kubectl as the administrator.
@@ -147,6 +182,19 @@ impl Stage {
                     view.row(),
                     view.findings().join("\n  ")
                 )))
+            }
+        })
+        .await
+    }
+
+    /// Waits until a request to look again has been handled.
+    pub(crate) async fn until_handled(&self, name: &str, value: &str) -> Result<()> {
+        eventually(PATIENCE, &format!("{name} has handled the request {value}"), || async {
+            let handled = self.kubectl(&["get", "adpp", name, "-o", "jsonpath={.status.lastHandledReconcileAt}"])?;
+            if handled == value {
+                Ok(())
+            } else {
+                Err(Error::from(handled))
             }
         })
         .await
