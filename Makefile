@@ -2,7 +2,7 @@
 # ${AIDP_CACHE:-~/.cache/aidp}, outside the work tree.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop build check generate test unit e2e test-node deny advisories tools tools-fakecloud tools-versitygw clean-cache
+.PHONY: help demo demo-stop build check generate test unit e2e test-versions test-node deny advisories tools tools-fakecloud tools-versitygw clean-cache
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -32,6 +32,11 @@ unit: ## Unit, property, golden and adapter tests
 
 e2e: ## The journey on a real API server and an AWS emulator (pick tests: make e2e TESTS=crd)
 	e2e/journey.sh $(TESTS)
+
+test-versions: ## The journey on each supported Kubernetes version, emulated by the API server (some: VERSIONS="1.33" TESTS=crd)
+	@failed=; for v in $(or $(VERSIONS),1.33 1.34 1.35 1.36); do \
+	  AIDP_EMULATED_VERSION=$$v e2e/journey.sh $(TESTS) || failed="$$failed $$v"; \
+	done; [ -z "$$failed" ] || { echo "failed on Kubernetes:$$failed" >&2; exit 1; }
 
 test-node: ## The chart, the operator and training pods on a real node (root; Debian packages of containerd are installed)
 	e2e/node/test.sh

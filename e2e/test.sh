@@ -20,6 +20,12 @@ stage() {
 }
 tools() { e2e/tools.sh moto cargo-deny fakecloud helm promtool monitoring-crds && e2e/controlplane/build.sh; }
 
+# The core of the journey on the oldest Kubernetes version that is supported; all versions: make test-versions.
+oldest() {
+  if [ -n "${KUBECONFIG:-}" ]; then say "not run: the cluster of KUBECONFIG has its own version"; return; fi
+  AIDP_EMULATED_VERSION=1.33 e2e/journey.sh converge:: crd::
+}
+
 # The demo as a user runs it, on the binaries that the tests built.
 demo() {
   local aidp; aidp=$(aidp_binary) || return
@@ -35,6 +41,7 @@ stage tools tools
 stage generated e2e/generate.sh --check
 stage deny make --no-print-directory deny
 stage e2e e2e/journey.sh
+stage e2e-oldest oldest
 stage demo demo
 
 say ""

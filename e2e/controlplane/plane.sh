@@ -80,7 +80,12 @@ start_apiserver() {
 emulates() {
   local p=$D/pki answer
   answer=$(curl -sf --max-time 5 --cacert "$p/ca.crt" --cert "$p/admin.crt" --key "$p/admin.key" "https://127.0.0.1:$API_PORT/version")
-  python3 -c 'import json, sys; v = json.loads(sys.argv[1]); sys.exit(f"{v.get(\"emulationMajor\", v[\"major\"])}.{v.get(\"emulationMinor\", v[\"minor\"])}" != sys.argv[2])' "$answer" "$1" ||
+  python3 - "$answer" "$1" <<'PY' ||
+import json, sys
+version = json.loads(sys.argv[1])
+of = lambda part: version.get("emulation" + part, version[part.lower()])
+sys.exit(f"{of('Major')}.{of('Minor')}" != sys.argv[2])
+PY
     { say "the API server does not emulate Kubernetes $1: $answer"; return 1; }
 }
 
