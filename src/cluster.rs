@@ -4,11 +4,15 @@
 //! Lives here: the choke point of calls to the API server, reads → domain values, actions → calls, and the watches that
 //! say that something moved. Does not live here: what a NetworkPolicy should look like (`domain::egress`).
 
+mod admin;
 mod call;
 mod enforcer;
 mod execute;
 mod list;
 mod observe;
+mod pods;
+mod readings;
+mod resolvers;
 mod watch;
 mod workloads;
 
@@ -20,8 +24,9 @@ use tokio::time::Instant;
 
 pub use call::{CALL_TIMEOUT, KubeMetrics};
 pub(crate) use call::{call, is_not_found};
+pub use readings::Ages;
 pub(crate) use watch::WATCH_SECONDS;
-pub use watch::{NamespaceSeen, namespaces, network_policies};
+pub use watch::{NamespaceSeen, NetworkPolicySeen, PodSeen, namespaces, network_policies, pods};
 
 use crate::config::NetworkEnforcer;
 use crate::domain::observed::{EnforcerObservation, Read};
@@ -34,6 +39,7 @@ pub struct Cluster {
     enforcer: NetworkEnforcer,
     /// What enforces NetworkPolicy, as last found, and when.
     found: Arc<tokio::sync::Mutex<Option<(Instant, EnforcerObservation)>>>,
+    readings: Arc<readings::Readings>,
 }
 
 impl Cluster {
@@ -44,7 +50,23 @@ impl Cluster {
             metrics,
             enforcer,
             found: Arc::default(),
+            readings: Arc::default(),
         }
+    }
+
+    /// A namespace appeared, changed or went: what was read of it before serves no more.
+    pub fn namespace_moved(&self, seen: &NamespaceSeen) {
+        self.readings.namespace_moved(&seen.name);
+    }
+
+    /// A NetworkPolicy appeared, changed or went.
+    pub fn network_policy_moved(&self, seen: &NetworkPolicySeen) {
+        self.readings.network_policy_moved(seen);
+    }
+
+    /// A pod of this namespace appeared, changed or went.
+    pub fn pods_moved(&self, namespace: &str) {
+        self.readings.pods_moved(namespace);
     }
 
     /// Uid of namespace kube-system: what tells this cluster from every other.

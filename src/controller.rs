@@ -75,9 +75,16 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     };
     let network_policies = {
         let ctx = ctx.clone();
-        cluster::network_policies(client).filter_map(move |policy| future::ready(ctx.network_policy_moved(&policy)))
+        cluster::network_policies(client.clone()).flat_map(move |seen| stream::iter(ctx.network_policy_moved(&seen)))
     };
-    let queue = stream::select_all([policies, namespaces.boxed(), network_policies.boxed()])
+    let pods = {
+        // A cluster whose policies are about buckets only is not asked for its pods.
+        let (ctx, wanted) = (ctx.clone(), ctx.clone());
+        stream::once(async move { wanted.has_pods_to_watch().await })
+            .flat_map(move |()| cluster::pods(client.clone()))
+            .flat_map(move |seen| stream::iter(ctx.pod_moved(&seen)))
+    };
+    let queue = stream::select_all([policies, namespaces.boxed(), network_policies.boxed(), pods.boxed()])
         .take_until(stop.cancelled_owned())
         .map(Ok::<_, Infallible>);
     applier(
@@ -167,7 +174,10 @@ fn slim(guarded: &mut Guarded) {
 
 fn on_event(ctx: &Context, event: &Event<Guarded>) -> Vec<ObjectRef<Guarded>> {
     let own = match event {
-        Event::Apply(object) | Event::InitApply(object) => Some(ObjectRef::from_obj(object)),
+        Event::Apply(object) | Event::InitApply(object) => {
+            ctx.policy_seen(object);
+            Some(ObjectRef::from_obj(object))
+        }
         Event::Delete(object) => {
             ctx.forget(&object.name_any());
             None

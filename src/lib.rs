@@ -22,4 +22,6 @@ pub mod metrics;
 #[cfg(feature = "operator")]
 pub mod operator;
 #[cfg(feature = "operator")]
+mod shelf;
+#[cfg(feature = "operator")]
 pub mod telemetry;

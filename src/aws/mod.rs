@@ -20,7 +20,6 @@ mod kms;
 mod observe;
 mod s3;
 mod session;
-mod shelf;
 mod sts;
 mod time;
 mod write;

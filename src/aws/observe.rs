@@ -11,7 +11,6 @@ use super::eks::Listed as AssociationListed;
 use super::iam::{Bulk, PolicyVersions};
 use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place};
 use super::session::AccountSession;
-use super::shelf::Shelf;
 use crate::api::Gating;
 use crate::domain::iam::others::other_roles;
 use crate::domain::names::{AccountId, BucketName, Region, RoleName};
@@ -22,6 +21,7 @@ use crate::domain::observed::{
     VersioningState,
 };
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
+use crate::shelf::Shelf;
 
 /// Buckets of one policy read at once. The budget of the account bounds all policies together.
 const CONCURRENT_BUCKETS: usize = 8;

@@ -20,10 +20,10 @@ use super::budget::Budgets;
 use super::call::Caller;
 use super::http::{self, CaBundleError};
 use super::observe::Readings;
-use super::shelf::RETENTION;
 use crate::domain::names::{AccountId, Region, RoleName};
 use crate::domain::observed::{CallError, ErrorClass};
 use crate::metrics::AwsMetrics;
+use crate::shelf::RETENTION;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);

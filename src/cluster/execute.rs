@@ -6,12 +6,13 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::{Value, json};
 
-use super::Cluster;
 use super::call::{CALL_TIMEOUT, call_within, is_conflict, is_not_found};
+use super::{Cluster, NetworkPolicySeen};
 use crate::api::FIELD_MANAGER;
 use crate::aws::{NotLeader, WriteGuard};
 use crate::domain::action::Action;
 use crate::domain::egress::compare::differences;
+use crate::domain::finding::Target;
 use crate::domain::observed::{CallError, ErrorClass};
 use crate::domain::report::{ActionResult, SkipReason};
 
@@ -56,6 +57,17 @@ impl Cluster {
             | Action::DetachRolePolicy { .. }
             | Action::DeleteRole { .. } => Err(terminal(action.operation(), "not a write to the network").into()),
         };
+        if let Target::Egress {
+            rule: _,
+            namespace: Some(namespace),
+        } = action.target()
+        {
+            // Ours, whatever became of it; whose policy it is, the watch says.
+            self.readings.network_policy_moved(&NetworkPolicySeen {
+                namespace,
+                policy: None,
+            });
+        }
         match result {
             Ok(done) => done,
             Err(WriteError::NotLeader) => ActionResult::Skipped(SkipReason::NotLeader),

@@ -231,6 +231,7 @@ fn is_list(path: &str) -> bool {
         "/daemonsets",
         "/serviceaccounts",
         "/pods",
+        "/adminnetworkpolicies",
     ]
     .iter()
     .any(|plural| path.ends_with(plural))

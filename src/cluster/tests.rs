@@ -7,9 +7,13 @@ use super::fake::{Fake, namespace_path, network_policy_path};
 use super::*;
 use crate::aws::{NotLeader, WriteGuard};
 use crate::domain::action::Action;
+use crate::domain::egress::admin::AdminKind;
+use crate::domain::egress::enforcer::Enforcer;
 use crate::domain::egress::plan::{LABEL_MANAGED_BY, LABEL_POLICY};
 use crate::domain::fixture;
-use crate::domain::observed::{EnforcerObservation, ErrorClass, PodObservation, ServiceAccountObservation};
+use crate::domain::observed::{
+    EnforcerObservation, ErrorClass, PodObservation, ResolverObservation, ServiceAccountObservation,
+};
 use crate::domain::report::{ActionResult, SkipReason};
 
 struct Leads(bool);
@@ -57,7 +61,7 @@ async fn matching_namespaces_and_those_with_policies_of_ours_are_seen_with_all_t
     put_network_policy(&fake, "left", "ours", &ours());
     put_network_policy(&fake, "other", "unseen", &json!({}));
     let seen = cluster(&fake)
-        .observe(&fixture::policy(fixture::FULL_SPEC))
+        .observe(&fixture::policy(fixture::FULL_SPEC), Ages::FRESH)
         .await
         .unwrap();
     let namespaces: Vec<&str> = seen.namespaces.iter().map(|n| n.name.as_str()).collect();
@@ -72,7 +76,8 @@ async fn matching_namespaces_and_those_with_policies_of_ours_are_seen_with_all_t
         seen.enforcer,
         EnforcerObservation::Found {
             name: "calico".to_owned(),
-            evidence: "stated by configuration".to_owned()
+            evidence: "stated by configuration".to_owned(),
+            holes: Enforcer::stated("calico").holes,
         }
     );
 }
@@ -81,7 +86,10 @@ async fn matching_namespaces_and_those_with_policies_of_ours_are_seen_with_all_t
 async fn a_policy_without_egress_rules_asks_the_api_server_nothing() {
     let fake = Fake::default();
     let spec = "{mode: Enforce, account: {id: '123456789012', region: eu-west-1}, buckets: [{name: data}]}";
-    cluster(&fake).observe(&fixture::policy(spec)).await.unwrap();
+    cluster(&fake)
+        .observe(&fixture::policy(spec), Ages::FRESH)
+        .await
+        .unwrap();
     assert_eq!(fake.state().reads, 0);
 }
 
@@ -94,7 +102,7 @@ async fn one_list_that_fails_makes_the_whole_view_fail() {
             .then_some((403, "Forbidden", "no"))
     });
     let error = cluster(&fake)
-        .observe(&fixture::policy(fixture::FULL_SPEC))
+        .observe(&fixture::policy(fixture::FULL_SPEC), Ages::FRESH)
         .await
         .unwrap_err();
     assert_eq!(
@@ -353,7 +361,7 @@ async fn of_service_accounts_and_pods_those_are_kept_that_have_to_do_with_the_ro
     );
     put_pod(&fake, "web", "app", &json!([]));
     let seen = cluster(&fake)
-        .observe(&fixture::policy(fixture::FULL_SPEC))
+        .observe(&fixture::policy(fixture::FULL_SPEC), Ages::FRESH)
         .await
         .unwrap();
     let account = |namespace: &str, name: &str, role_arn: Option<&str>| ServiceAccountObservation {
@@ -374,8 +382,13 @@ async fn of_service_accounts_and_pods_those_are_kept_that_have_to_do_with_the_ro
         service_account: "trainer".to_owned(),
         labels: [("workload".to_owned(), "training".to_owned())].into(),
         static_credentials,
+        ..PodObservation::default()
     };
-    assert_eq!(seen.pods, Some(Ok(vec![pod("keyed", true), pod("plain", false)])));
+    let web = PodObservation {
+        service_account: "app".to_owned(),
+        ..pod("web", false)
+    };
+    assert_eq!(seen.pods, Some(Ok(vec![pod("keyed", true), pod("plain", false), web])));
 }
 
 #[tokio::test]
@@ -384,10 +397,245 @@ async fn a_right_that_is_missing_hides_nothing_else() {
     put_namespace(&fake, "ml", &json!({"team": "ml"}));
     fake.fail(|_, path, _| path.ends_with("/pods").then_some((403, "Forbidden", "no")));
     let seen = cluster(&fake)
-        .observe(&fixture::policy(fixture::FULL_SPEC))
+        .observe(&fixture::policy(fixture::FULL_SPEC), Ages::FRESH)
         .await
         .unwrap();
     assert_eq!(seen.pods.unwrap().map_err(|e| e.class), Err(ErrorClass::AccessDenied));
     assert_eq!(seen.service_accounts, Some(Ok(vec![])));
     assert_eq!(seen.namespaces.len(), 1);
+}
+
+async fn seen(fake: &Fake) -> crate::domain::observed::ClusterObservation {
+    put_namespace(fake, "ml", &json!({"team": "ml"}));
+    let policy = fixture::policy(fixture::FULL_SPEC);
+    cluster(fake).observe(&policy, Ages::FRESH).await.unwrap()
+}
+
+#[tokio::test]
+async fn of_a_pod_its_network_and_the_way_to_its_credentials_are_kept() {
+    let fake = Fake::default();
+    let env = |name: &str, value: &str| json!([{"name": name, "value": value}]);
+    put_pod(
+        &fake,
+        "a-irsa",
+        "trainer",
+        &env("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token"),
+    );
+    let agent = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+    put_pod(
+        &fake,
+        "b-agent",
+        "trainer",
+        &env(agent, "http://169.254.170.23/v1/credentials"),
+    );
+    put_pod(
+        &fake,
+        "c-agent6",
+        "trainer",
+        &env(agent, "http://[fd00:ec2::23]/v1/credentials"),
+    );
+    put_pod(&fake, "d-ecs", "trainer", &env(agent, "http://169.254.170.2/v2/x"));
+    fake.put(
+        "/api/v1/namespaces/ml/pods/e-host",
+        json!({"metadata": {"name": "e-host", "namespace": "ml"}, "spec": {"hostNetwork": true, "containers": []}}),
+    );
+    let pods = seen(&fake).await.pods.unwrap().unwrap();
+    let kept: Vec<_> = pods
+        .iter()
+        .map(|p| (p.name.as_str(), p.web_identity, p.pod_identity, p.host_network))
+        .collect();
+    assert_eq!(
+        kept,
+        [
+            ("a-irsa", true, false, false),
+            ("b-agent", false, true, false),
+            ("c-agent6", false, true, false),
+            ("d-ecs", false, false, false),
+            ("e-host", false, false, true),
+        ]
+    );
+}
+
+fn put_node_local(fake: &Fake, args: &Value) {
+    fake.put(
+        "/apis/apps/v1/namespaces/kube-system/daemonsets/node-local-dns",
+        json!({
+            "metadata": {"name": "node-local-dns", "namespace": "kube-system"},
+            "spec": {"selector": {}, "template": {"spec": {"containers": [{"name": "node-cache", "args": args}]}}},
+            "status": {"currentNumberScheduled": 1, "desiredNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 1},
+        }),
+    );
+}
+
+fn put_service(fake: &Fake, ips: &Value) {
+    fake.put(
+        "/api/v1/namespaces/kube-system/services/kube-dns",
+        json!({"metadata": {"name": "kube-dns", "namespace": "kube-system"}, "spec": {"clusterIPs": ips}}),
+    );
+}
+
+#[tokio::test]
+async fn how_names_are_resolved_is_seen_in_kube_system() {
+    let fake = Fake::default();
+    assert_eq!(seen(&fake).await.resolvers, ResolverObservation::default());
+
+    put_service(&fake, &json!(["10.100.0.10", "fd00::a"]));
+    let addresses = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect();
+    let auto_mode = ResolverObservation {
+        service: addresses(&["10.100.0.10", "fd00::a"]),
+        ipv6: true,
+        ..ResolverObservation::default()
+    };
+    assert_eq!(seen(&fake).await.resolvers, auto_mode);
+
+    // With pods of its own the Service's address is nobody's business.
+    fake.put(
+        "/api/v1/namespaces/kube-system/pods/coredns",
+        json!({
+            "metadata": {"name": "coredns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
+            "spec": {"containers": []}, "status": {"podIPs": [{"ip": "10.244.0.3"}, {"ip": "fd01::3"}]},
+        }),
+    );
+    for args in [
+        json!(["-localip", "169.254.20.10,10.100.0.10", "-conf", "/etc/Corefile"]),
+        json!(["-localip=169.254.20.10,10.100.0.10"]),
+    ] {
+        put_node_local(&fake, &args);
+        let both = ResolverObservation {
+            cluster_pods: true,
+            node_local: addresses(&["169.254.20.10", "10.100.0.10"]),
+            service: addresses(&[]),
+            ipv6: true,
+        };
+        assert_eq!(seen(&fake).await.resolvers, both, "{args}");
+    }
+}
+
+#[tokio::test]
+async fn without_the_right_to_look_the_usual_resolvers_are_assumed() {
+    let fake = Fake::default();
+    put_service(&fake, &json!(["10.100.0.10"]));
+    fake.fail(|_, path, _| path.contains("/services/").then_some((403, "Forbidden", "no")));
+    assert_eq!(seen(&fake).await.resolvers, ResolverObservation::default());
+}
+
+#[tokio::test]
+async fn cluster_wide_policies_are_read_where_their_group_is_served() {
+    let fake = Fake::default();
+    let path = "/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies/platform";
+    fake.put(
+        path,
+        json!({
+            "apiVersion": "policy.networking.k8s.io/v1alpha1", "kind": "AdminNetworkPolicy", "metadata": {"name": "platform"},
+            "spec": {"priority": 5, "subject": {"namespaces": {}}, "egress": [
+                {"action": "Allow", "to": [{"networks": ["10.0.0.0/8"]}]},
+            ]},
+        }),
+    );
+    assert_eq!(seen(&fake).await.admin_policies, Ok(vec![]), "the group is not served");
+    fake.put(
+        "/apis",
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [{
+            "name": "policy.networking.k8s.io",
+            "versions": [{"groupVersion": "policy.networking.k8s.io/v1alpha1", "version": "v1alpha1"}],
+        }]}),
+    );
+    let read = seen(&fake).await.admin_policies.unwrap();
+    let told: Vec<_> = read
+        .iter()
+        .map(|p| {
+            (
+                p.kind,
+                p.name.as_str(),
+                p.policy.as_ref().map(|policy| policy.rules.len()),
+            )
+        })
+        .collect();
+    assert_eq!(told, [(AdminKind::AdminNetworkPolicy, "platform", Ok(1))]);
+    fake.fail(|_, path, _| {
+        path.ends_with("adminnetworkpolicies")
+            .then_some((403, "Forbidden", "no"))
+    });
+    assert_eq!(
+        seen(&fake).await.admin_policies.map_err(|e| e.class),
+        Err(ErrorClass::AccessDenied),
+        "not seen is not absent"
+    );
+}
+
+/// As after an event: what is watched may be of any age.
+const WATCHED: Ages = Ages {
+    watched: Duration::MAX,
+    polled: Duration::MAX,
+};
+
+#[tokio::test]
+async fn one_change_costs_the_same_few_requests_in_a_small_cluster_and_in_a_large_one() {
+    let mut costs = Vec::new();
+    for namespaces in [2, 200] {
+        let fake = Fake::default();
+        for n in 0..namespaces {
+            let name = format!("ml-{n}");
+            put_namespace(&fake, &name, &json!({"team": "ml"}));
+            put_network_policy(&fake, &name, "foreign", &json!({}));
+        }
+        let cluster = cluster(&fake);
+        let policy = fixture::policy(fixture::FULL_SPEC);
+        let before = cluster.observe(&policy, Ages::FRESH).await.unwrap();
+        let cost = async |moved: &dyn Fn()| {
+            moved();
+            let reads = fake.state().reads;
+            let now = cluster.observe(&policy, WATCHED).await.unwrap();
+            (fake.state().reads - reads, now)
+        };
+        let (idle, same) = cost(&|| {}).await;
+        assert_eq!((idle, &same), (0, &before));
+
+        let seen = NetworkPolicySeen {
+            namespace: "ml-1".to_owned(),
+            policy: None,
+        };
+        let (of_policy, now) = cost(&|| {
+            put_network_policy(&fake, "ml-1", "debug", &json!({}));
+            cluster.network_policy_moved(&seen);
+        })
+        .await;
+        assert_eq!(now.network_policies.len(), before.network_policies.len() + 1);
+
+        let (of_pod, now) = cost(&|| {
+            fake.put(
+                "/api/v1/namespaces/ml-1/pods/trainer",
+                json!({"metadata": {"name": "trainer", "namespace": "ml-1"}, "spec": {"containers": []}}),
+            );
+            cluster.pods_moved("ml-1");
+        })
+        .await;
+        assert_eq!(now.pods.unwrap().unwrap().len(), 1);
+
+        let (of_namespace, now) = cost(&|| {
+            put_namespace(&fake, "new", &json!({"team": "ml"}));
+            cluster.namespace_moved(&NamespaceSeen {
+                name: "new".to_owned(),
+                labels: [("team".to_owned(), "ml".to_owned())].into(),
+            });
+        })
+        .await;
+        assert_eq!(now.namespaces.len(), before.namespaces.len() + 1);
+        costs.push((of_policy, of_pod, of_namespace));
+    }
+    // A NetworkPolicy, a pod: one list. A namespace: the list of namespaces, and its policies and pods.
+    assert_eq!(costs, [(1, 1, 3); 2]);
+}
+
+#[tokio::test]
+async fn what_we_wrote_is_read_again() {
+    let fake = Fake::default();
+    put_namespace(&fake, "ml", &json!({"team": "ml"}));
+    let cluster = cluster(&fake);
+    let policy = fixture::policy(fixture::FULL_SPEC);
+    let before = cluster.observe(&policy, WATCHED).await.unwrap();
+    assert_eq!(before.network_policies, []);
+    cluster.execute(&apply(), &Leads(true)).await;
+    let now = cluster.observe(&policy, WATCHED).await.unwrap();
+    assert_eq!(now.network_policies.len(), 1);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::{Stream, StreamExt, future};
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
@@ -11,6 +11,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use tracing::warn;
 
+use super::pods::LIVING;
 use crate::api::FIELD_MANAGER;
 use crate::domain::egress::plan::{LABEL_MANAGED_BY, LABEL_POLICY};
 
@@ -39,13 +40,80 @@ pub fn namespaces(client: kube::Client) -> impl Stream<Item = NamespaceSeen> + S
     })
 }
 
-/// Names of policies whose NetworkPolicies appeared, changed or went; also when only our label was taken off. Never ends.
-pub fn network_policies(client: kube::Client) -> impl Stream<Item = String> + Send {
+/// A NetworkPolicy, anybody's, appeared, changed or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkPolicySeen {
+    /// Its namespace.
+    pub namespace: String,
+    /// The policy that its labels say it belongs to. Labels are anybody's to write.
+    pub policy: Option<String>,
+}
+
+/// NetworkPolicies as they appear, change and go. Never ends.
+pub fn network_policies(client: kube::Client) -> impl Stream<Item = NetworkPolicySeen> + Send {
     let api: Api<PartialObjectMeta<NetworkPolicy>> = Api::all(client);
-    let config = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={FIELD_MANAGER}"));
-    touched(api, config, "networkpolicies").filter_map(|object| {
-        let mut labels = object.metadata.labels.unwrap_or_default();
-        future::ready(labels.remove(LABEL_POLICY))
+    touched(api, watcher::Config::default(), "networkpolicies").filter_map(|object| {
+        let metadata = object.metadata;
+        let mut labels = metadata.labels.unwrap_or_default();
+        let ours = labels.get(LABEL_MANAGED_BY).map(String::as_str) == Some(FIELD_MANAGER);
+        future::ready(metadata.namespace.map(|namespace| NetworkPolicySeen {
+            namespace,
+            policy: labels.remove(LABEL_POLICY).filter(|_| ours),
+        }))
+    })
+}
+
+/// What happened to a pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PodSeen {
+    /// It is there.
+    There {
+        /// Namespace.
+        namespace: String,
+        /// Uid.
+        uid: String,
+        /// Its labels now.
+        labels: BTreeMap<String, String>,
+    },
+    /// It has ended or is gone.
+    Gone {
+        /// Namespace.
+        namespace: String,
+        /// Uid.
+        uid: String,
+    },
+    /// Everything is seen once more; what went in between was not seen.
+    Relisted,
+}
+
+/// Living pods as they appear, change in any way, and end. Never ends.
+pub fn pods(client: kube::Client) -> impl Stream<Item = PodSeen> + Send {
+    let api: Api<PartialObjectMeta<Pod>> = Api::all(client);
+    let config = watcher::Config::default().fields(LIVING).timeout(WATCH_SECONDS);
+    watcher(api, config).default_backoff().filter_map(|event| {
+        let there = |object: PartialObjectMeta<Pod>| {
+            Some(PodSeen::There {
+                namespace: object.metadata.namespace?,
+                uid: object.metadata.uid?,
+                labels: object.metadata.labels.unwrap_or_default(),
+            })
+        };
+        let gone = |object: PartialObjectMeta<Pod>| {
+            Some(PodSeen::Gone {
+                namespace: object.metadata.namespace?,
+                uid: object.metadata.uid?,
+            })
+        };
+        future::ready(match event {
+            Ok(Event::Apply(object) | Event::InitApply(object)) => there(object),
+            Ok(Event::Delete(object)) => gone(object),
+            Ok(Event::Init) => Some(PodSeen::Relisted),
+            Ok(Event::InitDone) => None,
+            Err(error) => {
+                warn!(%error, resource = "pods", "A watch failed; it is tried again.");
+                None
+            }
+        })
     })
 }
 

@@ -1,12 +1,14 @@
 //! What every reconcile of one term of leadership shares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::account::Accounts;
@@ -17,7 +19,7 @@ use super::metrics::ControllerMetrics;
 use super::object::Policies;
 use crate::api::{self, AIDataProtectionPolicy};
 use crate::aws::WriteGuard;
-use crate::cluster::{Cluster, KubeMetrics, NamespaceSeen};
+use crate::cluster::{Cluster, KubeMetrics, NamespaceSeen, NetworkPolicySeen, PodSeen};
 use crate::config::{ClusterFacts, Config};
 use crate::domain::egress::Selector;
 use crate::domain::egress::desired::label_selector;
@@ -69,7 +71,14 @@ pub(super) struct Context {
     pub store: Store<Guarded>,
     memories: Mutex<BTreeMap<String, Memory>>,
     notes: Mutex<BTreeMap<String, Notes>>,
+    /// Pods of the namespaces that policies look after, by uid, with a fingerprint of their labels: most of what happens to
+    /// a pod changes no label.
+    pods: Mutex<HashMap<String, u64>>,
+    pods_wanted: Notify,
 }
+
+/// Most pods whose labels are remembered (~100 bytes each); when there are more, all count as changed once.
+const KNOWN_PODS: usize = 100_000;
 
 impl Context {
     pub fn new(parts: Parts, store: Store<Guarded>, stopping: CancellationToken) -> Self {
@@ -98,6 +107,8 @@ impl Context {
             store,
             memories: Mutex::default(),
             notes: Mutex::default(),
+            pods: Mutex::default(),
+            pods_wanted: Notify::new(),
         }
     }
 
@@ -163,6 +174,7 @@ impl Context {
 
     /// Policies to which it matters that this namespace appeared, changed or went.
     pub fn namespace_moved(&self, seen: &NamespaceSeen) -> Vec<ObjectRef<Guarded>> {
+        self.cluster.namespace_moved(seen);
         let policies = self.store.state();
         let concerned: Vec<String> = policies
             .iter()
@@ -182,11 +194,72 @@ impl Context {
         self.note(&concerned, |notes| notes.moved = true)
     }
 
-    /// Something happened to a NetworkPolicy of this policy.
-    pub fn network_policy_moved(&self, policy: &str) -> Option<ObjectRef<Guarded>> {
+    /// Policies to which it matters that this NetworkPolicy appeared, changed or went: the one that it belongs to, and those
+    /// that look after its namespace.
+    pub fn network_policy_moved(&self, seen: &NetworkPolicySeen) -> Vec<ObjectRef<Guarded>> {
+        self.cluster.network_policy_moved(seen);
+        let mut concerned = self.looking_after(&seen.namespace);
         // A label is anybody's to write: a name that is no policy's leads nowhere.
-        self.store.get(&ObjectRef::new(policy))?;
-        self.note(&[policy.to_owned()], |notes| notes.moved = true).pop()
+        let owner = seen
+            .policy
+            .iter()
+            .filter(|p| self.store.get(&ObjectRef::new(p)).is_some());
+        concerned.extend(owner.cloned());
+        let names: Vec<String> = concerned.into_iter().collect();
+        self.note(&names, |notes| notes.moved = true)
+    }
+
+    /// Policies to which it matters what happened to this pod. That it is ready, or anything else that is no label, matters
+    /// to none.
+    pub fn pod_moved(&self, seen: &PodSeen) -> Vec<ObjectRef<Guarded>> {
+        let (namespace, changed) = match seen {
+            PodSeen::Relisted => {
+                self.pods().clear();
+                return Vec::new();
+            }
+            PodSeen::There { namespace, .. } | PodSeen::Gone { namespace, .. }
+                if self.looking_after(namespace).is_empty() =>
+            {
+                return Vec::new();
+            }
+            PodSeen::There { namespace, uid, labels } => {
+                let hash = fingerprint(labels);
+                let mut known = self.pods();
+                if known.len() >= KNOWN_PODS {
+                    known.clear();
+                }
+                (namespace, known.insert(uid.clone(), hash) != Some(hash))
+            }
+            PodSeen::Gone { namespace, uid } => (namespace, self.pods().remove(uid).is_some()),
+        };
+        if !changed {
+            return Vec::new();
+        }
+        self.cluster.pods_moved(namespace);
+        let names: Vec<String> = self.looking_after(namespace).into_iter().collect();
+        self.note(&names, |notes| notes.stirred = true)
+    }
+
+    /// Waits until some policy is about pods.
+    pub async fn has_pods_to_watch(&self) {
+        self.pods_wanted.notified().await;
+    }
+
+    /// A policy was seen.
+    pub fn policy_seen(&self, guarded: &Guarded) {
+        if guarded.0.as_ref().is_ok_and(|policy| !policy.spec.egress.is_empty()) {
+            self.pods_wanted.notify_one();
+        }
+    }
+
+    fn looking_after(&self, namespace: &str) -> BTreeSet<String> {
+        let notes = self.notes();
+        let concerned = notes.iter().filter(|(_, notes)| notes.namespaces.contains(namespace));
+        concerned.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn pods(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, names: &[String], note: impl Fn(&mut Notes)) -> Vec<ObjectRef<Guarded>> {
@@ -196,4 +269,11 @@ impl Context {
         }
         names.iter().map(|name| ObjectRef::new(name)).collect()
     }
+}
+
+/// Equal labels, equal number; for this process only.
+fn fingerprint(labels: &BTreeMap<String, String>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    labels.hash(&mut hasher);
+    hasher.finish()
 }

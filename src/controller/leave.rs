@@ -138,6 +138,7 @@ const fn stays(reason: HumanReason) -> bool {
         | HumanReason::NotReadOnly
         | HumanReason::NotProven
         | HumanReason::NotAnalysed
+        | HumanReason::EgressExceeded
         | HumanReason::NotEnforced
         | HumanReason::EnforcerUnknown
         | HumanReason::NamespaceRefused

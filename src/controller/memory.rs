@@ -21,6 +21,10 @@ use crate::domain::report::RepairLog;
 /// keep the operator busy without end.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// The same for pods: they come and go by the hundred, what protects them is there before them, and what is found about
+/// them can wait a little.
+const STIRRED: Duration = Duration::from_secs(5);
+
 /// What of an object makes a pass necessary when it changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -123,9 +127,11 @@ impl Memory {
 pub struct Notes {
     /// Something moved in the cluster.
     pub moved: bool,
+    /// Pods came, changed or went.
+    pub stirred: bool,
     /// Another policy let go, or laid hold, of something this one names.
     pub claims: bool,
-    /// Namespaces that its rules matched.
+    /// Namespaces that its rules matched, and those of the ServiceAccounts that its roles list.
     pub namespaces: BTreeSet<String>,
     /// Targets that others held when it was last judged.
     pub conflicts: Conflicts,
@@ -144,9 +150,18 @@ pub fn due(memory: Option<&Memory>, fingerprint: &Fingerprint, notes: &Notes, no
         Next::Sweep(at) | Next::Fresh(at) => Some(left(at)),
         Next::Change => None,
     };
-    if notes.moved {
-        let pause = left(memory.ended + SHORTEST);
-        return if pause.is_zero() { Due::Cluster } else { Due::In(pause) };
+    let quiet = match notes {
+        Notes { moved: true, .. } => Some(SHORTEST),
+        Notes { stirred: true, .. } => Some(STIRRED),
+        Notes { .. } => None,
+    };
+    if let Some(quiet) = quiet {
+        let pause = left(memory.ended + quiet);
+        return match scheduled {
+            _ if pause.is_zero() => Due::Cluster,
+            Some(sooner) if sooner < pause => Due::In(sooner),
+            Some(_) | None => Due::In(pause),
+        };
     }
     scheduled.map_or(Due::Idle, Due::In)
 }
@@ -251,6 +266,35 @@ mod tests {
         assert_eq!(
             due(Some(&memory), &fingerprint(1), &moved(), start + SHORTEST),
             Due::Cluster
+        );
+    }
+
+    #[test]
+    fn pods_that_come_and_go_are_looked_at_every_five_seconds_at_most() {
+        let start = Instant::now();
+        let stirred = Notes {
+            stirred: true,
+            ..Notes::default()
+        };
+        let memory = memory(start, Next::Sweep(start + INTERVAL));
+        let due_after = |seconds| {
+            due(
+                Some(&memory),
+                &fingerprint(1),
+                &stirred,
+                start + Duration::from_secs(seconds),
+            )
+        };
+        assert_eq!(due_after(1), Due::In(Duration::from_secs(4)));
+        assert_eq!(due_after(5), Due::Cluster);
+        let both = Notes {
+            moved: true,
+            ..stirred.clone()
+        };
+        assert_eq!(
+            due(Some(&memory), &fingerprint(1), &both, start + SHORTEST),
+            Due::Cluster,
+            "a NetworkPolicy does not wait for pods"
         );
     }
 

@@ -20,6 +20,7 @@ use super::report::{Delivered, deliver, may_write};
 use super::rest::{Rest, next};
 use super::{leave, undecodable};
 use crate::api::{AIDataProtectionPolicy, DeletionPolicy, Mode, RECONCILE_REQUESTED_AT, SUSPEND_UNTIL, Targets};
+use crate::cluster::Ages;
 use crate::domain::action::PlannedAction;
 use crate::domain::finding::Target;
 use crate::domain::observed::{CallError, CallerIdentity, Observed, Read};
@@ -52,7 +53,7 @@ pub(super) async fn reconcile(object: Arc<Guarded>, ctx: Arc<Context>) -> Result
     };
     if let Some(notes) = ctx.notes().get_mut(&name) {
         // Whatever moves from now on asks for another pass.
-        (notes.moved, notes.claims) = (false, false);
+        (notes.moved, notes.stirred, notes.claims) = (false, false, false);
     }
     let started = Instant::now();
     let memory = memory.unwrap_or_else(|| Memory::new(fingerprint, started));
@@ -284,12 +285,27 @@ impl Pass<'_> {
     pub(super) async fn look(&self, policy: &ValidatedPolicy) -> Result<(Arc<dyn Account>, Observed), AccountTrouble> {
         let account = self.ctx.accounts.account(&policy.account, &policy.region);
         let account = account.map_err(AccountTrouble::Unreadable)?;
-        let max_age = match self.due {
-            Due::Sweep => SHARED.min(policy.interval / 4),
-            Due::Cluster => BESIDE.min(policy.interval),
-            Due::Fresh | Due::In(_) | Due::Idle => Duration::ZERO,
+        let (max_age, ages) = match self.due {
+            Due::Sweep => {
+                let shared = SHARED.min(policy.interval / 4);
+                let ages = Ages {
+                    watched: shared,
+                    polled: shared,
+                };
+                (shared, ages)
+            }
+            // What a watch follows is as it was, but for what the watch has spoken of.
+            Due::Cluster => {
+                let beside = BESIDE.min(policy.interval);
+                let ages = Ages {
+                    watched: Duration::MAX,
+                    polled: beside,
+                };
+                (beside, ages)
+            }
+            Due::Fresh | Due::In(_) | Due::Idle => (Duration::ZERO, Ages::FRESH),
         };
-        let observed = observe(policy, &*account, &self.ctx.cluster, max_age).await;
+        let observed = observe(policy, &*account, &self.ctx.cluster, max_age, ages).await;
         guard_account(policy, &observed.caller)?;
         Ok((account, observed))
     }
@@ -336,7 +352,12 @@ impl Pass<'_> {
         let namespaces = if policy.egress.is_empty() {
             Vec::new()
         } else {
-            cluster.namespaces.iter().map(|n| n.name.clone()).collect()
+            let accounts = policy.roles.iter().flat_map(|role| &role.service_accounts);
+            let matched = cluster.namespaces.iter().map(|n| n.name.clone());
+            accounts
+                .map(|account| account.namespace.clone())
+                .chain(matched)
+                .collect()
         };
         let mut all = self.ctx.notes();
         let notes: &mut Notes = all.entry(self.name.to_owned()).or_default();

@@ -5,12 +5,14 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kube::runtime::reflector::ObjectRef;
 use serde_json::{Value, json};
 use world::{World, spec};
 
+use super::Guarded;
 use crate::api::{FINALIZER, Mode};
-use crate::cluster::NamespaceSeen;
-use crate::cluster::fake::policy_path;
+use crate::cluster::fake::{namespace_path, network_policy_path, policy_path};
+use crate::cluster::{NamespaceSeen, NetworkPolicySeen, PodSeen};
 use crate::domain::observed::{CallError, ErrorClass};
 use crate::domain::report::ActionResult;
 
@@ -569,22 +571,122 @@ async fn a_namespace_that_appears_concerns_the_policies_whose_rules_match_it() {
     assert_eq!(moved, ["egress"]);
 }
 
+fn names(moved: Vec<ObjectRef<Guarded>>) -> Vec<String> {
+    moved.into_iter().map(|r| r.name).collect()
+}
+
+fn seen_policy(namespace: &str, policy: Option<&str>) -> NetworkPolicySeen {
+    NetworkPolicySeen {
+        namespace: namespace.to_owned(),
+        policy: policy.map(str::to_owned),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_label_that_names_no_policy_leads_nowhere() {
     let world = at_rest(spec()).await;
-    assert_eq!(world.ctx.network_policy_moved("no-such-policy"), None);
-    assert!(world.ctx.network_policy_moved(NAME).is_some());
+    let moved = |policy| names(world.ctx.network_policy_moved(&seen_policy("ml", Some(policy))));
+    assert_eq!(moved("no-such-policy"), Vec::<String>::new());
+    assert_eq!(moved(NAME), [NAME]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_moves_in_the_cluster_costs_aws_no_fresh_readings() {
     let mut world = at_rest(spec()).await;
     world.aws().max_ages.clear();
-    world.ctx.network_policy_moved(NAME);
+    world.ctx.network_policy_moved(&seen_policy("ml", Some(NAME)));
     world.pass(Duration::from_secs(1)).await;
     let pause = world.reconcile(NAME).await.unwrap();
     assert_eq!(world.aws().max_ages, [Duration::from_mins(1)]);
     assert!((200..330).contains(&pause), "the sweep is not put off: {pause}");
+}
+
+/// A policy with an egress rule over `namespaces` namespaces, at rest.
+async fn guarding(namespaces: usize) -> World {
+    let mut guarded = spec();
+    guarded["limits"] = json!({"maxWritesPerReconcile": 1000});
+    guarded["egress"] = json!([{
+        "name": "training", "namespaceSelector": {"matchLabels": {"team": "ml"}},
+        "podSelector": {"matchLabels": {"workload": "training"}}, "allow": [{"type": "CIDR", "cidr": "0.0.0.0/0"}],
+    }]);
+    let mut world = World::new();
+    for n in 0..namespaces {
+        let name = format!("ml-{n}");
+        let object = json!({"metadata": {"name": name, "uid": name, "labels": {"team": "ml"}}});
+        world.fake.put(&namespace_path(&name), object);
+    }
+    world.apply(NAME, guarded);
+    for _ in 0..3 {
+        world.reconcile(NAME).await;
+        world.pass(Duration::from_secs(2)).await;
+    }
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME).1, "Enforced");
+    world.fake.take_writes();
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_elses_network_policy_is_judged_at_once_and_costs_the_same_whatever_the_clusters_size() {
+    let mut costs = Vec::new();
+    for namespaces in [2, 60] {
+        let mut world = guarding(namespaces).await;
+        world.pass(Duration::from_secs(10)).await;
+        world.fake.put(
+            &network_policy_path("ml-1", "debug"),
+            json!({
+                "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+                "metadata": {"name": "debug", "namespace": "ml-1", "uid": "uid-of-debug"},
+                "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
+            }),
+        );
+        assert_eq!(
+            names(world.ctx.network_policy_moved(&seen_policy("ml-1", None))),
+            [NAME]
+        );
+        let reads = world.fake.state().reads;
+        world.reconcile(NAME).await;
+        costs.push(world.fake.state().reads - reads);
+        assert_eq!(world.ready(NAME), ("False".to_owned(), "EgressExceeded".to_owned()));
+        let status = world.status(NAME);
+        let said: Vec<String> = status["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert!(
+            said.iter().any(|f| f.contains("NetworkPolicy/debug.spec.egress[0]")),
+            "{said:?}"
+        );
+        assert_eq!(world.fake.take_writes().len(), 1, "the status, and nothing else");
+    }
+    // The policy itself, and the NetworkPolicies of the one namespace.
+    assert_eq!(costs, [2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_what_happens_to_pods_only_labels_and_their_end_matter_and_only_where_a_rule_looks() {
+    let world = guarding(2).await;
+    let there = |namespace: &str, version: &str| PodSeen::There {
+        namespace: namespace.to_owned(),
+        uid: "uid-1".to_owned(),
+        labels: [("version".to_owned(), version.to_owned())].into(),
+    };
+    let gone = |namespace: &str| PodSeen::Gone {
+        namespace: namespace.to_owned(),
+        uid: "uid-1".to_owned(),
+    };
+    let moved = |seen: PodSeen| !world.ctx.pod_moved(&seen).is_empty();
+    assert!(!moved(there("web", "1")), "no rule looks there");
+    assert!(moved(there("ml-1", "1")), "new");
+    assert!(!moved(there("ml-1", "1")), "only its status changed");
+    assert!(moved(there("ml-1", "2")), "relabelled");
+    assert!(moved(gone("ml-1")));
+    assert!(!moved(gone("ml-1")), "unknown");
+    assert!(moved(there("ml-1", "2")));
+    assert!(!moved(PodSeen::Relisted));
+    assert!(moved(there("ml-1", "2")), "what happened in between is not known");
 }
 
 #[test]

@@ -87,8 +87,10 @@ pub enum HumanReason {
     NotReadOnly,
     /// Read-only could not be proven.
     NotProven,
-    /// Other policies select the same pods and were not analysed.
+    /// What other policies let out is not known.
     NotAnalysed,
+    /// Other policies, or none, let pods out further than their rule.
+    EgressExceeded,
     /// Nothing enforces NetworkPolicy, or not as strongly as asked.
     NotEnforced,
     /// It is not known what enforces NetworkPolicy.
@@ -122,6 +124,7 @@ impl HumanReason {
             Self::NotReadOnly => "NotReadOnly",
             Self::NotProven => "NotProven",
             Self::NotAnalysed => "NotAnalysed",
+            Self::EgressExceeded => "EgressExceeded",
             Self::NotEnforced => "NotEnforced",
             Self::EnforcerUnknown => "EnforcerUnknown",
             Self::WriteRefused => "WriteRefused",
@@ -152,6 +155,7 @@ impl HumanReason {
             | Self::WriteNotObserved
             | Self::ConflictingWriter
             | Self::NotReadOnly
+            | Self::EgressExceeded
             | Self::NotEnforced
             | Self::WriteRefused
             | Self::Orphaned => false,

@@ -6,10 +6,14 @@ mod details;
 mod key;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
+use super::egress::admin::{AdminKind, AdminPolicy};
+use super::egress::enforcer::Hole;
+use super::egress::rule::PolicyError;
 use super::names::{AccountId, BucketName, Partition, Region, RoleName};
 
 pub use account::{AccessPoint, AccountObservation, AccountRoles, PodIdentityAssociation};
@@ -255,8 +259,53 @@ pub struct ClusterObservation {
     /// ServiceAccounts that a role of the policy lists, and those that point at one of its roles; None = not looked at, as
     /// without roles.
     pub service_accounts: Option<Read<Vec<ServiceAccountObservation>>>,
-    /// Pods that run, or are to run, under a listed ServiceAccount; None = not looked at, as without roles.
+    /// Pods that run, or are to run, in the namespaces that rules match, and in those of listed ServiceAccounts; None = not
+    /// looked at, as without rules and roles.
     pub pods: Option<Read<Vec<PodObservation>>>,
+    /// Cluster-wide policies of the API group `policy.networking.k8s.io`; empty where it is not served.
+    pub admin_policies: Read<Vec<AdminObservation>>,
+    /// How names are resolved.
+    pub resolvers: ResolverObservation,
+}
+
+impl Default for ClusterObservation {
+    /// Nothing is there, and it is not known what enforces NetworkPolicy.
+    fn default() -> Self {
+        Self {
+            namespaces: Vec::new(),
+            network_policies: Vec::new(),
+            enforcer: EnforcerObservation::Unknown,
+            service_accounts: None,
+            pods: None,
+            admin_policies: Ok(Vec::new()),
+            resolvers: ResolverObservation::default(),
+        }
+    }
+}
+
+/// A cluster-wide policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminObservation {
+    /// Kind.
+    pub kind: AdminKind,
+    /// Name.
+    pub name: String,
+    /// What it says, or why that can't be read.
+    pub policy: Result<AdminPolicy, PolicyError>,
+}
+
+/// How pods of the cluster resolve names, as far as that shows in `kube-system`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResolverObservation {
+    /// Pods `k8s-app=kube-dns` are there.
+    pub cluster_pods: bool,
+    /// Addresses that NodeLocal DNSCache listens on (`-localip`).
+    pub node_local: BTreeSet<IpAddr>,
+    /// Addresses of the Service `kube-dns`; looked for only where there are no such pods, as on EKS Auto Mode, where the
+    /// node answers for it.
+    pub service: BTreeSet<IpAddr>,
+    /// The pods of the cluster have IPv6 addresses, as those of its DNS show.
+    pub ipv6: bool,
 }
 
 /// A ServiceAccount.
@@ -271,7 +320,11 @@ pub struct ServiceAccountObservation {
 }
 
 /// A pod, as far as its credentials and its ways out go.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts about a pod that hold or not, each on its own"
+)]
 pub struct PodObservation {
     /// Namespace.
     pub namespace: String,
@@ -283,6 +336,12 @@ pub struct PodObservation {
     pub labels: BTreeMap<String, String>,
     /// Some container has AWS keys in its environment, by name; their values are never read.
     pub static_credentials: bool,
+    /// Some container is given a web identity token (IRSA).
+    pub web_identity: bool,
+    /// Some container is sent to the EKS Pod Identity agent.
+    pub pod_identity: bool,
+    /// It shares its node's network, where no NetworkPolicy applies.
+    pub host_network: bool,
 }
 
 /// A namespace.
@@ -305,6 +364,8 @@ pub enum EnforcerObservation {
         name: String,
         /// What says so.
         evidence: String,
+        /// What is known to be open all the same.
+        holes: Vec<Hole>,
     },
     /// A network plugin that is known not to enforce.
     NotEnforcing {

@@ -76,10 +76,11 @@ fn a_bucket_a_role_and_egress_come_into_line_and_the_object_says_so() {
             seen.findings(),
             [
                 "IAM.WorkloadIdentity role/fraud-trainer serviceAccounts[ml/trainer]",
+                "Net.Enforcement egress/training enforcer.ServicesJudgedAfterTranslation",
                 "S3.AccessLogging bucket/fraud-data accessLogging",
                 "S3.ObjectOwnership bucket/fraud-data objectOwnership"
             ],
-            "what the policy leaves out is reported: two controls, and a ServiceAccount that does not exist"
+            "reported are two controls that the policy leaves out, a ServiceAccount that does not exist, and what kube-router leaves open"
         );
         assert_eq!(
             [seen.status("BucketsProtected"), seen.status("RolesReadOnly")],

@@ -242,23 +242,27 @@ fn no_claim_goes_beyond_its_evidence() {
         world.apply(&egress_policy("claim"))?;
         world.until_row("claim", ENFORCED).await?;
 
-        // Somebody else's policy selects the same pods: what they can reach is the union, which is not analysed yet.
+        // Somebody else's policy selects the same pods: what they can reach is the union, and the watch brings it.
         world.apply(&json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "generous", "namespace": "ml-claim"},
             "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]},
         }))?;
         let seen = world
-            .until("claim", "Unknown/NotAnalysed".to_owned(), |policy| {
+            .until("claim", "False/EgressExceeded".to_owned(), |policy| {
                 policy.short("EgressRestricted")
             })
             .await?;
         assert!(
             seen.list("/status/findings")
                 .iter()
-                .any(|f| f.to_string().contains("generous")),
+                .any(|f| f.to_string().contains("NetworkPolicy/generous.spec.egress[0]")),
             "{:?}",
             seen.findings()
         );
+        world
+            .plane
+            .kubectl(&["delete", "networkpolicy", "generous", "-n", "ml-claim"])?;
+        world.until_row("claim", ENFORCED).await?;
         Ok(())
     });
 }

@@ -30,3 +30,4 @@ mod roles;
 mod rotation;
 mod steady;
 mod tamper;
+mod union;

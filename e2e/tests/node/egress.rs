@@ -213,10 +213,11 @@ fn another_policy_that_reopens_port_80_is_named() {
         stage
             .until_probe("reopened", "trainer", &["tcp", &plain, "1s"], true)
             .await?;
-        // Somebody else's NetworkPolicies are looked at in every sweep; this asks for one now.
-        stage.kubectl(&["annotate", "adpp", "reopened", "aidp.dev/reconcile-requested-at=now"])?;
         let finding = stage.until_finding("reopened", "debug").await?;
-        assert!(finding.contains("Net.Union"), "{finding}");
+        assert!(
+            finding.contains("Net.Union") && finding.contains("NetworkPolicy/debug.spec.egress[0]"),
+            "{finding}"
+        );
         Ok(())
     });
 }

@@ -11,11 +11,11 @@ use super::{DEFAULT_SESSION_SECONDS, next_marker};
 use crate::aws::call::Service;
 use crate::aws::classify::Failure;
 use crate::aws::session::AccountSession;
-use crate::aws::shelf::RETENTION;
 use crate::aws::time::timestamp;
 use crate::domain::document::decode_if_encoded;
 use crate::domain::names::RoleName;
 use crate::domain::observed::{AccountRoles, ErrorClass, Read, RoleObservation};
+use crate::shelf::RETENTION;
 
 /// Largest page that IAM gives (GetAccountAuthorizationDetails, ListRoles: MaxItems).
 const PAGE: i32 = 1_000;

@@ -10,6 +10,7 @@ use crate::api::{Gating, Mode};
 use crate::aws::Sessions;
 use crate::config::{ClusterFacts, Config, NetworkEnforcer};
 use crate::domain::action::PlannedAction;
+use crate::domain::egress::enforcer::Enforcer;
 use crate::domain::finding::{Disposition, Finding, HumanReason};
 use crate::domain::observed::{ClusterObservation, EnforcerObservation};
 use crate::domain::plan::{guard_account, plan};
@@ -145,10 +146,7 @@ async fn look_at(
     guard_account(&policy, &seen.caller).map_err(|e| e.to_string())?;
     let enforcer = match &config.network_enforcer {
         NetworkEnforcer::Detect => EnforcerObservation::Unknown,
-        NetworkEnforcer::Stated(name) => EnforcerObservation::Found {
-            name: name.clone(),
-            evidence: "stated by configuration".to_owned(),
-        },
+        NetworkEnforcer::Stated(name) => Some(&Enforcer::stated(name)).into(),
     };
     let mut not_looked_at = offline::left_out(&policy);
     if config.cluster_id.is_none() && !policy.buckets.is_empty() {
@@ -161,11 +159,8 @@ async fn look_at(
         ..policy
     };
     let observed = seen.with_cluster(Ok(ClusterObservation {
-        namespaces: Vec::new(),
-        network_policies: Vec::new(),
         enforcer,
-        service_accounts: None,
-        pods: None,
+        ..ClusterObservation::default()
     }));
     let plan = plan(&policy, &observed, now);
     findings.splice(0..0, plan.findings().iter().cloned());

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::api::{Selector, SelectorOperator};
-use crate::domain::control::Control;
 use crate::domain::egress::desired::object_name;
-use crate::domain::egress::plan::plan_rule;
+use crate::domain::egress::plan::rule_alone;
 use crate::domain::egress::selector::NAMESPACE_NAME;
-use crate::domain::finding::Finding;
-use crate::domain::observed::{ClusterObservation, EnforcerObservation, NamespaceObservation};
+use crate::domain::finding::{Disposition, Finding};
+use crate::domain::observed::NamespaceObservation;
 use crate::domain::policy::{EgressTarget, ValidatedPolicy};
 
 /// What follows from a missing cluster id.
@@ -42,28 +41,19 @@ pub(super) fn left_out(policy: &ValidatedPolicy) -> Vec<String> {
 
 /// What is wrong with the rules in the namespaces that they name outright.
 pub(super) fn egress_findings(policy: &ValidatedPolicy) -> Vec<Finding> {
-    policy
-        .egress
-        .iter()
-        .flat_map(|rule| {
-            let cluster = ClusterObservation {
-                namespaces: named_namespaces(rule),
-                network_policies: Vec::new(),
-                enforcer: EnforcerObservation::Unknown,
-                service_accounts: None,
-                pods: None,
-            };
-            plan_rule(policy, rule, &cluster).findings
-        })
+    let rules = policy.egress.iter();
+    rules
+        .flat_map(|rule| rule_alone(policy, rule, &named_namespaces(rule)))
         .filter(is_certain)
         .collect()
 }
 
 /// Whether a finding holds whatever is in the cluster.
 fn is_certain(finding: &Finding) -> bool {
-    use crate::domain::finding::Disposition;
-    let needs_human = matches!(finding.disposition, Disposition::NeedsHuman(_));
-    needs_human && matches!(finding.control, Control::NetBlocksOwnCredentials | Control::NetEgress)
+    match finding.disposition {
+        Disposition::NeedsHuman(_) => true,
+        Disposition::Repair | Disposition::Unobserved | Disposition::Note => false,
+    }
 }
 
 /// The namespaces that a selector names by the label that every namespace has.

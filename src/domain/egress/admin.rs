@@ -131,6 +131,15 @@ impl AdminPolicy {
     }
 }
 
+impl AdminPolicy {
+    /// Does it apply to every pod that `pods` selects in a namespace with those labels?
+    pub fn applies_to_every(&self, namespace_labels: &Labels, pods: &Selector) -> bool {
+        !self.rules.is_empty()
+            && self.subject.namespaces.matches(namespace_labels)
+            && pods.is_subset(&self.subject.pods)
+    }
+}
+
 #[derive(Deserialize)]
 struct Object {
     metadata: Metadata,

@@ -112,10 +112,11 @@ impl From<Option<&Enforcer>> for EnforcerObservation {
                 name,
                 rung: Some(_),
                 evidence,
-                holes: _,
+                holes,
             }) => Self::Found {
                 name: name.clone(),
                 evidence: evidence.clone(),
+                holes: holes.clone(),
             },
             Some(Enforcer {
                 name,
@@ -552,7 +553,8 @@ mod tests {
             EnforcerObservation::from(Some(&stated)),
             EnforcerObservation::Found {
                 name: "Cilium".into(),
-                evidence: "stated by configuration".into()
+                evidence: "stated by configuration".into(),
+                holes: vec![CILIUM_HOST],
             }
         );
     }

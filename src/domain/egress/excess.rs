@@ -122,9 +122,16 @@ impl fmt::Display for Excess {
             Source::Default if self.anywhere && self.ports.is_all() => return f.write_str("everything"),
             Source::Default => f.write_str("not isolated: ")?,
         }
-        write!(f, "{}", self.ports)?;
+        f.write_str(&self.reach())
+    }
+}
+
+impl Excess {
+    /// `TCP/80 to any`, `all to 10.0.0.0/8`, `all`: what is reached, without who lets it out.
+    pub fn reach(&self) -> String {
+        let mut out = self.ports.to_string();
         if self.anywhere && self.ports.is_all() {
-            return Ok(());
+            return out;
         }
         let mut to = Vec::new();
         if self.anywhere {
@@ -135,11 +142,12 @@ impl fmt::Display for Excess {
         // Where any address can be reached, the rest adds nothing a reader needs.
         let others = self.peers.iter().filter(|_| !self.anywhere);
         to.extend(others.map(|(peer, _)| peer.to_string()));
-        write!(f, " to {}", to.join(", "))?;
+        out.push_str(" to ");
+        out.push_str(&to.join(", "));
         if self.lifted && !self.anywhere {
-            f.write_str(" (our except is lifted by the union)")?;
+            out.push_str(" (our except is lifted by the union)");
         }
-        Ok(())
+        out
     }
 }
 

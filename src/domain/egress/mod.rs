@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod admin;
+mod assurance;
 pub mod compare;
 pub mod credentials;
 pub mod desired;
@@ -17,8 +18,10 @@ pub mod excess;
 pub mod flows;
 pub mod manifest;
 pub mod network_policy;
+mod others;
 pub mod plan;
 pub mod port;
+mod prepare;
 pub mod report;
 pub mod rule;
 pub mod selector;

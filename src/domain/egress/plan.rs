@@ -5,19 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
+use super::assurance::Enforcement;
 use super::compare::{Difference, differences};
-use super::credentials::{Credentials, Need, blocks_own_credentials};
-use super::desired::{Facts, Identity, label_selector, network_policy, object_name};
-use super::selector::Selector;
+use super::others::{Others, Place};
+use super::prepare::{Prepared, RuleView, Surroundings, prepare};
 use crate::api::{Assurance, DeletionPolicy, FIELD_MANAGER, Gating, TargetState};
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::observed::{
-    CallError, ClusterObservation, EnforcerObservation, ErrorClass, NamespaceObservation, Read,
+    CallError, ClusterObservation, ErrorClass, NamespaceObservation, PodIdentityAssociation, PodObservation, Read,
 };
 use crate::domain::plan::{TargetFacts, TargetPlan};
-use crate::domain::policy::{Destination, EgressTarget, ValidatedPolicy};
+use crate::domain::policy::{EgressTarget, ValidatedPolicy};
 
 /// Label on every NetworkPolicy of ours, with value [`FIELD_MANAGER`] (kubernetes.io, "Recommended labels").
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -25,54 +25,14 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const LABEL_POLICY: &str = "aidp.dev/policy";
 /// Label: name of the egress rule.
 pub const LABEL_RULE: &str = "aidp.dev/rule";
-/// Namespace that carries the cluster itself and is never restricted.
-const KUBE_SYSTEM: &str = "kube-system";
 
-/// Judges one rule. Actions are in the order of namespaces.
-pub fn plan_rule(policy: &ValidatedPolicy, rule: &EgressTarget, cluster: &ClusterObservation) -> TargetPlan {
-    let mut findings = Vec::new();
-    let mut actions = Vec::new();
-    let in_namespace = by_namespace(cluster);
-    // In a namespace that is being deleted nothing can be created, and nothing is left to protect.
-    for namespace in matching(rule, cluster).filter(|n| !n.terminating) {
-        let seen = in_namespace
-            .get(namespace.name.as_str())
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        plan_namespace(policy, rule, namespace, seen, &mut findings, &mut actions);
-    }
-    for (object, namespace) in ours(policy, &rule.name, cluster) {
-        if !matching(rule, cluster).any(|n| n.name == namespace) {
-            let left = format!("namespace {namespace} no longer matches the rule");
-            leave(
-                policy,
-                &rule.name,
-                object,
-                namespace,
-                &left,
-                &mut findings,
-                &mut actions,
-            );
-        }
-    }
-    let enforcement = Enforcement::of(rule, &cluster.enforcer);
-    findings.extend(enforcement.finding(rule));
-    TargetPlan {
-        target: whole(&rule.name),
-        state: state(&findings),
-        findings,
-        actions,
-        facts: TargetFacts {
-            enforcer: enforcement.enforcer,
-            rung: enforcement.rung.map(|r| r.reason().to_owned()),
-            evidence: enforcement.evidence,
-            ..TargetFacts::default()
-        },
-    }
-}
-
-/// Judges every rule of the policy, and those that have left it.
-pub fn plan_rules(policy: &ValidatedPolicy, cluster: &Read<ClusterObservation>) -> Vec<TargetPlan> {
+/// Judges every rule of the policy, and those that have left it. `associations` are the cluster's EKS Pod Identity
+/// associations, where they were read. Actions are in the order of namespaces.
+pub fn plan_rules(
+    policy: &ValidatedPolicy,
+    cluster: &Read<ClusterObservation>,
+    associations: Option<&BTreeSet<PodIdentityAssociation>>,
+) -> Vec<TargetPlan> {
     let cluster = match cluster {
         Ok(cluster) => cluster,
         Err(error) => return unreadable_rules(policy, error),
@@ -81,16 +41,103 @@ pub fn plan_rules(policy: &ValidatedPolicy, cluster: &Read<ClusterObservation>) 
     let orphans = rules_in(policy, cluster)
         .filter(|rule| !named.contains(rule))
         .collect::<BTreeSet<_>>();
-    let mut plans: Vec<TargetPlan> = policy
-        .egress
-        .iter()
-        .map(|rule| plan_rule(policy, rule, cluster))
-        .collect();
+    let around = Surroundings { cluster, associations };
+    let mut plans = plan_named(policy, around);
     plans.extend(
         orphans
             .into_iter()
             .map(|rule| plan_leave(policy, rule, cluster, "the rule has left the policy")),
     );
+    plans
+}
+
+/// What is wrong with a rule in these namespaces, whatever else there is: for a look without a cluster.
+pub fn rule_alone(policy: &ValidatedPolicy, rule: &EgressTarget, namespaces: &[NamespaceObservation]) -> Vec<Finding> {
+    let cluster = ClusterObservation::default();
+    let around = Surroundings {
+        cluster: &cluster,
+        associations: None,
+    };
+    let Some(rule) = RuleView::of(rule) else {
+        return Vec::new();
+    };
+    let matching = namespaces.iter().filter(|n| rule.namespaces.matches(&n.labels));
+    matching
+        .flat_map(|namespace| prepare(policy, &rule, namespace, &[], around).findings)
+        .collect()
+}
+
+fn plan_named(policy: &ValidatedPolicy, around: Surroundings<'_>) -> Vec<TargetPlan> {
+    let Surroundings { cluster, .. } = around;
+    let rules: Vec<RuleView<'_>> = policy.egress.iter().filter_map(RuleView::of).collect();
+    let in_namespace = by_namespace(cluster);
+    let pods = pods_by_namespace(cluster);
+    // In a namespace that is being deleted nothing can be created, and nothing is left to protect.
+    let living: Vec<&NamespaceObservation> = cluster.namespaces.iter().filter(|n| !n.terminating).collect();
+    let mut prepared: BTreeMap<Place<'_>, Prepared> = BTreeMap::new();
+    for (index, rule) in rules.iter().enumerate() {
+        for namespace in living.iter().filter(|n| rule.namespaces.matches(&n.labels)) {
+            let own = pods.get(namespace.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            prepared.insert((index, &namespace.name), prepare(policy, rule, namespace, own, around));
+        }
+    }
+    let mut others = Others::new(cluster, &rules, &prepared);
+    let mut plans = Vec::with_capacity(rules.len());
+    for (index, RuleView { rule, namespaces, .. }) in rules.iter().enumerate() {
+        let (mut findings, mut actions) = (Vec::new(), Vec::new());
+        for namespace in &living {
+            let Some(Prepared {
+                wanted, findings: said, ..
+            }) = prepared.get(&(index, namespace.name.as_str()))
+            else {
+                continue;
+            };
+            findings.extend(said.iter().cloned());
+            let Some(wanted) = wanted else { continue };
+            let target = Target::Egress {
+                rule: rule.name.clone(),
+                namespace: Some(namespace.name.clone()),
+            };
+            let seen = in_namespace
+                .get(namespace.name.as_str())
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            findings.extend(others.findings(index, namespace, &target));
+            plan_namespace(rule, &target, wanted, seen, &mut findings, &mut actions);
+        }
+        if prepared.keys().any(|(of, _)| *of == index) {
+            findings.extend(others.gaps(&whole(&rule.name)));
+        }
+        for (object, namespace) in ours(policy, &rule.name, cluster) {
+            let matches = |n: &NamespaceObservation| n.name == namespace && namespaces.matches(&n.labels);
+            if !cluster.namespaces.iter().any(matches) {
+                let left = format!("namespace {namespace} no longer matches the rule");
+                leave(
+                    policy,
+                    &rule.name,
+                    object,
+                    namespace,
+                    &left,
+                    &mut findings,
+                    &mut actions,
+                );
+            }
+        }
+        let enforcement = Enforcement::of(rule, &cluster.enforcer);
+        findings.extend(enforcement.findings(rule, &whole(&rule.name)));
+        plans.push(TargetPlan {
+            target: whole(&rule.name),
+            state: state(&findings),
+            findings,
+            actions,
+            facts: TargetFacts {
+                enforcer: enforcement.enforcer.map(str::to_owned),
+                rung: enforcement.rung.map(|r| r.reason().to_owned()),
+                evidence: enforcement.evidence.map(str::to_owned),
+                ..TargetFacts::default()
+            },
+        });
+    }
     plans
 }
 
@@ -184,16 +231,14 @@ fn by_namespace(cluster: &ClusterObservation) -> BTreeMap<&str, Vec<&NetworkPoli
     out
 }
 
-fn matching<'a>(
-    rule: &'a EgressTarget,
-    cluster: &'a ClusterObservation,
-) -> impl Iterator<Item = &'a NamespaceObservation> {
-    // A selector that is none was refused by validation; here it selects nothing rather than everything.
-    let selector = Selector::parse(&label_selector(&rule.namespace_selector)).ok();
-    cluster
-        .namespaces
-        .iter()
-        .filter(move |n| selector.as_ref().is_some_and(|s| s.matches(&n.labels)))
+fn pods_by_namespace(cluster: &ClusterObservation) -> BTreeMap<&str, Vec<&PodObservation>> {
+    let mut out: BTreeMap<&str, Vec<&PodObservation>> = BTreeMap::new();
+    if let Some(Ok(pods)) = &cluster.pods {
+        for pod in pods {
+            out.entry(pod.namespace.as_str()).or_default().push(pod);
+        }
+    }
+    out
 }
 
 fn label<'a>(object: &'a NetworkPolicy, key: &str) -> Option<&'a str> {
@@ -218,61 +263,15 @@ fn ours<'a>(
     all.filter_map(|object| Some((object, object.metadata.namespace.as_deref()?)))
 }
 
+/// The NetworkPolicy of a rule in one namespace, against what is there.
 fn plan_namespace(
-    policy: &ValidatedPolicy,
     rule: &EgressTarget,
-    namespace: &NamespaceObservation,
+    target: &Target,
+    desired: &NetworkPolicy,
     seen: &[&NetworkPolicy],
     findings: &mut Vec<Finding>,
     actions: &mut Vec<PlannedAction>,
 ) {
-    let target = Target::Egress {
-        rule: rule.name.clone(),
-        namespace: Some(namespace.name.clone()),
-    };
-    let human =
-        |control, reason| Finding::new(control, target.clone(), Gating::Gating, Disposition::NeedsHuman(reason));
-    if namespace.name == KUBE_SYSTEM || namespace.name == policy.settings.operator_namespace {
-        findings.push(
-            human(Control::NetEgress, HumanReason::NamespaceRefused)
-                .diff("namespaceSelector", "another namespace", namespace.name.as_str())
-                .message(format!(
-                    "namespace {} cannot be restricted; narrow the rule's namespaceSelector",
-                    namespace.name
-                )),
-        );
-        return;
-    }
-    let facts = Facts::default();
-    let desired = match network_policy(rule, &facts, identity(policy, rule, namespace)) {
-        Ok(desired) => desired,
-        Err(error) => {
-            findings.push(
-                human(Control::NetEgress, HumanReason::WriteRefused)
-                    .diff("allow", "destinations that can be allowed", "one that cannot")
-                    .message(error.to_string()),
-            );
-            return;
-        }
-    };
-    let blocked = blocked_needs(policy, namespace, &desired, &facts);
-    if !blocked.is_empty() {
-        findings.extend(blocked.into_iter().map(|(need, why)| {
-            human(Control::NetBlocksOwnCredentials, HumanReason::BlocksOwnCredentials)
-                .diff("allow", format!("{need:?} reachable"), "blocked")
-                .message(format!("{why}; nothing is applied until the rule allows it"))
-        }));
-        return;
-    }
-    findings.extend(other_policies(policy, rule, seen).map(|other| {
-        human(Control::NetUnion, HumanReason::NotAnalysed)
-            .diff(
-                format!("networkpolicy/{other}"),
-                "no other policy selects the pods",
-                "selects them",
-            )
-            .message("NetworkPolicies add up, and what this one lets out was not analysed")
-    }));
     let name = desired.metadata.name.as_deref();
     let current = seen.iter().find(|o| o.metadata.name.as_deref() == name);
     let drift = match current {
@@ -281,7 +280,7 @@ fn plan_namespace(
             want: "present".into(),
             have: "absent".into(),
         }],
-        Some(current) => differences(current, &desired),
+        Some(current) => differences(current, desired),
     };
     if drift.is_empty() {
         return;
@@ -298,69 +297,9 @@ fn plan_namespace(
     }
     let action = Action::ApplyNetworkPolicy {
         rule: rule.name.clone(),
-        object: Box::new(desired),
+        object: Box::new(desired.clone()),
     };
     actions.push(PlannedAction { action, repairs });
-}
-
-fn identity(policy: &ValidatedPolicy, rule: &EgressTarget, namespace: &NamespaceObservation) -> Identity {
-    let labels = [
-        (LABEL_MANAGED_BY, FIELD_MANAGER),
-        (LABEL_POLICY, &policy.name),
-        (LABEL_RULE, &rule.name),
-    ];
-    Identity {
-        name: object_name(&policy.name, &rule.name),
-        namespace: namespace.name.clone(),
-        labels: labels.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
-        annotations: BTreeMap::new(),
-    }
-}
-
-/// What the pods of this namespace would be cut off from. IRSA counts where a role of this policy trusts a ServiceAccount
-/// of the namespace.
-fn blocked_needs(
-    policy: &ValidatedPolicy,
-    namespace: &NamespaceObservation,
-    desired: &NetworkPolicy,
-    facts: &Facts,
-) -> Vec<(Need, &'static str)> {
-    let irsa = policy
-        .roles
-        .iter()
-        .any(|r| r.service_accounts.iter().any(|sa| sa.namespace == namespace.name));
-    let credentials = Credentials {
-        irsa,
-        ..Credentials::default()
-    };
-    // Not an error of the rule: what we built ourselves can be read.
-    blocks_own_credentials(desired, facts, &credentials).unwrap_or_default()
-}
-
-/// NetworkPolicies for egress, not of this policy, that can select the same pods.
-fn other_policies<'a>(
-    policy: &'a ValidatedPolicy,
-    rule: &EgressTarget,
-    seen: &'a [&NetworkPolicy],
-) -> impl Iterator<Item = &'a str> {
-    let pods = Selector::parse(&label_selector(&rule.pod_selector)).ok();
-    let selects = move |object: &&&NetworkPolicy| {
-        let Some(spec) = &object.spec else { return false };
-        let egress = match &spec.policy_types {
-            Some(types) => types.iter().any(|t| t == "Egress"),
-            None => spec.egress.is_some(),
-        };
-        let theirs = Selector::parse(&spec.pod_selector.clone().unwrap_or_default());
-        // A selector that can't be read may select anything.
-        egress
-            && pods
-                .as_ref()
-                .is_none_or(|pods| theirs.is_ok_and(|theirs| theirs.meets(pods)))
-    };
-    seen.iter()
-        .filter(|o| !is_ours(policy, o))
-        .filter(selects)
-        .filter_map(|o| o.metadata.name.as_deref())
 }
 
 /// Who wrote the object last, if it was not us (`metadata.managedFields`).
@@ -446,80 +385,6 @@ impl Rung {
             Assurance::Destination => Self::DestinationRestricted,
             Assurance::Tls => Self::TlsRequired,
         }
-    }
-}
-
-struct Enforcement {
-    enforcer: Option<String>,
-    evidence: Option<String>,
-    rung: Option<Rung>,
-    reason: HumanReason,
-}
-
-impl Enforcement {
-    fn of(rule: &EgressTarget, enforcer: &EnforcerObservation) -> Self {
-        match enforcer {
-            EnforcerObservation::Found { name, evidence } => Self {
-                enforcer: Some(name.clone()),
-                evidence: Some(evidence.clone()),
-                rung: Some(reached(rule)),
-                reason: HumanReason::NotEnforced,
-            },
-            EnforcerObservation::NotEnforcing { name, evidence } => Self {
-                enforcer: Some(name.clone()),
-                evidence: Some(evidence.clone()),
-                rung: None,
-                reason: HumanReason::NotEnforced,
-            },
-            EnforcerObservation::Unknown => Self {
-                enforcer: None,
-                evidence: None,
-                rung: None,
-                reason: HumanReason::EnforcerUnknown,
-            },
-        }
-    }
-
-    fn finding(&self, rule: &EgressTarget) -> Option<Finding> {
-        let asked = Rung::asked(rule.assurance);
-        if self.rung.is_some_and(|reached| reached >= asked) {
-            return None;
-        }
-        let name = self.enforcer.as_deref().unwrap_or("nothing known");
-        let have = self
-            .rung
-            .map_or_else(|| name.to_owned(), |r| format!("{} ({name})", r.reason()));
-        let message = match (self.reason, self.rung) {
-            (_, Some(_)) => "a NetworkPolicy of this rule can't give more; narrow allow, or lower the assurance",
-            (HumanReason::EnforcerUnknown, None) => {
-                "it is not known what enforces NetworkPolicy in this cluster; name it with networkEnforcer"
-            }
-            (_, None) => "the network plugin does not enforce NetworkPolicy: the pods are not restricted",
-        };
-        Some(
-            Finding::new(
-                Control::NetEnforcement,
-                whole(&rule.name),
-                Gating::Gating,
-                Disposition::NeedsHuman(self.reason),
-            )
-            .diff("assurance", asked.reason(), have)
-            .message(message),
-        )
-    }
-}
-
-/// What plain NetworkPolicies of this rule give: the destinations, unless one of them is "anywhere"; never TLS, since a
-/// port says nothing about what is spoken on it.
-fn reached(rule: &EgressTarget) -> Rung {
-    let anywhere = |d: &Destination| match d {
-        Destination::Cidr { cidr, ports: _ } => cidr.prefix_len() == 0,
-        Destination::Pods { .. } => false,
-    };
-    if rule.allow.iter().any(anywhere) {
-        Rung::PortRestricted
-    } else {
-        Rung::DestinationRestricted
     }
 }
 

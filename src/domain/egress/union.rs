@@ -20,7 +20,7 @@ use super::flows::Flows;
 use super::network_policy::EgressPolicy;
 use super::port::Ports;
 use super::rule::{Action, Peer, PolicyError, Rule};
-use super::selector::{Labels, NAMESPACE_NAME};
+use super::selector::{Labels, NAMESPACE_NAME, Selector};
 
 /// What selects a pod, or not.
 #[derive(Clone, Copy, Debug)]
@@ -215,6 +215,25 @@ impl Union {
                 effective
             })
             .collect()
+    }
+
+    /// What every pod of a namespace that `pods` selects may reach at least, whatever other labels it has: those policies
+    /// count that surely select them all.
+    pub fn effective_of_every(&self, namespace: &str, namespace_labels: &Labels, pods: &Selector) -> Effective {
+        let mut named = namespace_labels.clone();
+        named.insert(NAMESPACE_NAME.to_owned(), namespace.to_owned());
+        let in_namespace = self.by_namespace.get(namespace).into_iter().flatten().copied();
+        let selects = |i: &usize| self.network.get(*i).is_some_and(|p| pods.is_subset(&p.pods));
+        let applying = |tier: &[AdminPolicy]| -> Vec<usize> {
+            let applies = |(i, p): (usize, &AdminPolicy)| p.applies_to_every(&named, pods).then_some(i);
+            tier.iter().enumerate().filter_map(applies).collect()
+        };
+        self.evaluate(&Selection {
+            host_network: false,
+            network: in_namespace.filter(selects).collect(),
+            admin: applying(&self.admin),
+            baseline: applying(&self.baseline),
+        })
     }
 
     fn select(&self, pod: &Pod<'_>) -> Selection {

@@ -1,5 +1,7 @@
 use super::*;
+use crate::domain::egress::enforcer::Enforcer;
 use crate::domain::fixture::{FULL_SPEC, policy};
+use crate::domain::observed::EnforcerObservation;
 
 fn namespace(name: &str, labels: &[(&str, &str)]) -> NamespaceObservation {
     let own = [("kubernetes.io/metadata.name", name)];
@@ -26,14 +28,15 @@ fn cluster() -> ClusterObservation {
         enforcer: EnforcerObservation::Found {
             name: "kube-router".to_owned(),
             evidence: "stated by configuration".to_owned(),
+            holes: Vec::new(),
         },
-        service_accounts: None,
-        pods: None,
+        pods: Some(Ok(Vec::new())),
+        ..ClusterObservation::default()
     }
 }
 
 fn plan(policy: &ValidatedPolicy, cluster: &ClusterObservation) -> TargetPlan {
-    plan_rule(policy, &policy.egress[0], cluster)
+    plan_rules(policy, &Ok(cluster.clone()), None).remove(0)
 }
 
 /// The cluster after the actions: what a server-side apply and a delete do, nothing more.
@@ -165,13 +168,14 @@ fn a_namespace_that_lost_the_label_keeps_its_policy_under_retain_and_loses_it_un
 fn a_rule_that_left_the_policy_is_an_orphan() {
     let cluster = converged(&policy(FULL_SPEC));
     let left = FULL_SPEC.replace("name: training\n", "name: renamed\n");
-    let retain = plan_rules(&policy(&left), &Ok(cluster.clone()));
+    let retain = plan_rules(&policy(&left), &Ok(cluster.clone()), None);
     assert_eq!(reasons(&retain[1]), [("Net.Egress", needs(HumanReason::Orphaned)); 2]);
     assert_eq!((retain[1].state, retain[1].actions.len()), (TargetState::Orphaned, 0));
 
     let reverting = plan_rules(
         &policy(&format!("{left}deletionPolicy: Revert\n")),
         &Ok(cluster.clone()),
+        None,
     );
     assert_eq!(apply(cluster, &reverting[1].actions).network_policies, []);
 }
@@ -190,7 +194,7 @@ fn a_claimed_rule_is_spoken_of_until_nothing_of_it_is_left() {
         let plan = plans.into_iter().find(|p| p.target == whole("training")).unwrap();
         (plan.state, plan.findings.len(), plan.actions.len())
     };
-    let gone = plan_rules(&policy, &Ok(cluster()));
+    let gone = plan_rules(&policy, &Ok(cluster()), None);
     assert_eq!(of_claimed(gone), (TargetState::Orphaned, 0, 0), "done with");
     let error = CallError {
         operation: "list",
@@ -198,7 +202,7 @@ fn a_claimed_rule_is_spoken_of_until_nothing_of_it_is_left() {
         code: None,
         message: "timed out".to_owned(),
     };
-    let unseen = plan_rules(&policy, &Err(error));
+    let unseen = plan_rules(&policy, &Err(error), None);
     assert_eq!(of_claimed(unseen), (TargetState::Unknown, 1, 0), "not done with");
 }
 
@@ -228,7 +232,10 @@ fn an_unreadable_cluster_says_nothing_and_writes_nothing() {
             code: None,
             message: "no".to_owned(),
         };
-        for plans in [plan_rules(&policy, &Err(error.clone())), revert(&policy, &Err(error))] {
+        for plans in [
+            plan_rules(&policy, &Err(error.clone()), None),
+            revert(&policy, &Err(error)),
+        ] {
             assert_eq!(plans.len(), 1);
             assert_eq!(reasons(&plans[0]), [("Net.Egress", want)]);
             assert_eq!((plans[0].state, plans[0].actions.len()), (TargetState::Unknown, 0));
@@ -269,41 +276,6 @@ fn a_rule_that_blocks_sts_is_not_applied_where_irsa_is_used() {
         ["ApplyNetworkPolicy egress/training/ml-two"],
         "no ServiceAccount of ml-two is trusted"
     );
-}
-
-#[test]
-fn another_policy_on_the_same_pods_is_not_analysed_and_never_compliant() {
-    let policy = policy(FULL_SPEC);
-    for (spec, seen) in [
-        ("{podSelector: {}, policyTypes: [Egress], egress: [{}]}", true),
-        ("{podSelector: {matchLabels: {app: x}}, policyTypes: [Egress]}", true),
-        (
-            "{podSelector: {matchLabels: {workload: serving}}, policyTypes: [Egress], egress: [{}]}",
-            false,
-        ),
-        ("{podSelector: {}, policyTypes: [Ingress]}", false),
-        ("{podSelector: {}, ingress: [{}]}", false),
-        ("{podSelector: {}, egress: [{}]}", true),
-    ] {
-        let mut cluster = converged(&policy);
-        cluster.network_policies.push(foreign("ml", spec));
-        let plan = plan(&policy, &cluster);
-        let want: &[_] = if seen {
-            &[("Net.Union", needs(HumanReason::NotAnalysed))]
-        } else {
-            &[]
-        };
-        assert_eq!(reasons(&plan), want, "{spec}");
-        assert_eq!(
-            plan.state,
-            if seen {
-                TargetState::Unknown
-            } else {
-                TargetState::Compliant
-            },
-            "{spec}"
-        );
-    }
 }
 
 #[test]
@@ -352,3 +324,31 @@ fn what_enforces_decides_the_rung_and_an_assurance_above_it_is_never_compliant()
         assert_eq!(have, want, "{assurance} {enforcer:?}");
     }
 }
+
+#[test]
+fn what_is_known_of_an_enforcers_holes_is_told_and_holds_nothing_back() {
+    let policy = policy(FULL_SPEC);
+    let cluster = ClusterObservation {
+        enforcer: Some(&Enforcer::stated("vpc-cni")).into(),
+        ..converged(&policy)
+    };
+    let plan = plan(&policy, &cluster);
+    let told: Vec<_> = plan
+        .findings
+        .iter()
+        .map(|f| (f.control.id(), f.path.as_str(), f.gating, f.disposition))
+        .collect();
+    let hole = |path| ("Net.Enforcement", path, Gating::ReportOnly, Disposition::Note);
+    assert_eq!(
+        told,
+        [
+            hole("enforcer.NodeLocalEgressOpen"),
+            hole("enforcer.EnforcementAmbiguous"),
+            hole("enforcer.EnforcementGapAtStart"),
+        ]
+    );
+    assert_eq!(plan.state, TargetState::Compliant);
+}
+
+mod others;
+mod surroundings;

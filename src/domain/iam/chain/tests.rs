@@ -3,7 +3,7 @@ use crate::domain::control::Part;
 use crate::domain::fixture::now;
 use crate::domain::iam::plan_role;
 use crate::domain::iam::simulated::{SPEC, made, pod_identity_policy, policy_of, seen, settings, settings_with_eks};
-use crate::domain::observed::{CallError, EnforcerObservation, NamespaceObservation, PodIdentityAssociation};
+use crate::domain::observed::{CallError, NamespaceObservation, PodIdentityAssociation};
 
 const ARN: &str = "arn:aws:iam::123456789012:role/aidp/fraud-trainer";
 const EGRESS: &str = "
@@ -32,7 +32,7 @@ fn pod(name: &str, labels: &[(&str, &str)]) -> PodObservation {
         name: name.into(),
         service_account: "trainer".into(),
         labels: labels.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
-        static_credentials: false,
+        ..PodObservation::default()
     }
 }
 
@@ -44,10 +44,9 @@ fn good() -> ClusterObservation {
             labels: BTreeMap::from([("team".into(), "ml".into())]),
             terminating: false,
         }],
-        network_policies: Vec::new(),
-        enforcer: EnforcerObservation::Unknown,
         service_accounts: Some(Ok(vec![account("ml", "trainer", Some(ARN))])),
         pods: Some(Ok(vec![pod("train-0", &[("workload", "training")])])),
+        ..ClusterObservation::default()
     }
 }
 

@@ -146,6 +146,7 @@ fn every_reason_for_a_human_is_the_reason() {
         (HumanReason::ConflictingWriter, "True", "False"),
         (HumanReason::NotProven, "True", "Unknown"),
         (HumanReason::NotAnalysed, "True", "Unknown"),
+        (HumanReason::EgressExceeded, "True", "False"),
         (HumanReason::NotEnforced, "True", "False"),
         (HumanReason::EnforcerUnknown, "True", "Unknown"),
         (HumanReason::WriteRefused, "True", "False"),

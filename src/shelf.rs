@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Readings older than this are dropped, whether anybody asks or not, unless the shelf is for rarer ones.
-pub(super) const RETENTION: Duration = Duration::from_mins(10);
+pub(crate) const RETENTION: Duration = Duration::from_mins(10);
 /// How often the shelf is searched for those.
 const CLEANING_INTERVAL: Duration = Duration::from_mins(1);
 /// A failed reading serves those who wait for it, and hardly anybody else.
@@ -24,7 +24,7 @@ const FAILURE_AGE: Duration = Duration::from_secs(2);
 /// * A value is never older than the age that the caller allows, counted from the *start* of its reading.
 /// * After [`Shelf::invalidate`], no reading that started before it is given to anybody who asks later.
 /// * A reading that is cancelled leaves the previous state.
-pub(super) struct Shelf<K, V, E> {
+pub(crate) struct Shelf<K, V, E> {
     slots: Mutex<Slots<K, V, E>>,
     capacity: usize,
     retention: Duration,
@@ -101,6 +101,14 @@ impl<K: Eq + Hash + Clone, V: Clone, E: Clone> Shelf<K, V, E> {
     pub fn invalidate(&self, key: &K) {
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.by_key.get(key) {
+            slot.epoch.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Forgets everything that was read before now.
+    pub fn invalidate_all(&self) {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        for slot in slots.by_key.values() {
             slot.epoch.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -202,6 +210,16 @@ mod tests {
         };
         assert_eq!(tokio::join!(during, write).0, Ok(1));
         assert_eq!(shelf.get(&"b", AGE, || source.read()).await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_that_was_read_before_is_given_once_all_of_it_is_stale() {
+        let (shelf, source) = (Shelf::new(8), Source::new());
+        assert_eq!(shelf.get(&"a", AGE, || source.read()).await, Ok(1));
+        assert_eq!(shelf.get(&"b", AGE, || source.read()).await, Ok(2));
+        shelf.invalidate_all();
+        assert_eq!(shelf.get(&"b", AGE, || source.read()).await, Ok(3));
+        assert_eq!(shelf.get(&"a", AGE, || source.read()).await, Ok(4));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,0 +1,176 @@
+//! What the NetworkPolicy depends on besides its rule: name resolution, and where credentials come from.
+
+use std::net::IpAddr;
+
+use super::*;
+use crate::domain::observed::ResolverObservation;
+
+/// Destinations of the NetworkPolicy wanted in `ml`, each with its ports.
+fn wanted(cluster: &ClusterObservation, associations: Option<&BTreeSet<PodIdentityAssociation>>) -> Vec<String> {
+    // 443 to one network, so that the list is short.
+    let spec = FULL_SPEC.replace("cidr: 0.0.0.0/0", "cidr: 10.0.0.0/8");
+    let plan = plan_rules(&policy(&spec), &Ok(cluster.clone()), associations).remove(0);
+    let object = plan.actions.iter().find_map(|planned| match &planned.action {
+        Action::ApplyNetworkPolicy { object, .. } if object.metadata.namespace.as_deref() == Some("ml") => Some(object),
+        _ => None,
+    });
+    let rules = object.expect("a policy in ml").spec.clone().unwrap().egress.unwrap();
+    let mut out = Vec::new();
+    for rule in rules {
+        let ports: Vec<String> = rule
+            .ports
+            .iter()
+            .flatten()
+            .map(|p| {
+                format!(
+                    "{}/{}",
+                    p.protocol.as_deref().unwrap_or_default(),
+                    serde_json::json!(p.port)
+                )
+            })
+            .collect();
+        for peer in rule.to.iter().flatten() {
+            let to = peer.ip_block.as_ref().map_or("pods", |b| b.cidr.as_str());
+            out.push(format!("{to} {}", ports.join(",")));
+        }
+    }
+    out
+}
+
+fn resolvers(cluster_pods: bool, node_local: &[&str], service: &[&str]) -> ClusterObservation {
+    let set = |list: &[&str]| list.iter().map(|a| a.parse::<IpAddr>().unwrap()).collect();
+    ClusterObservation {
+        resolvers: ResolverObservation {
+            cluster_pods,
+            node_local: set(node_local),
+            service: set(service),
+            ipv6: false,
+        },
+        ..cluster()
+    }
+}
+
+const DNS: &str = "UDP/53,TCP/53";
+
+#[test]
+fn names_are_resolved_where_the_cluster_resolves_them() {
+    let usual = format!("pods {DNS}");
+    let node = format!("169.254.20.10/32 {DNS}");
+    let service = format!("10.100.0.10/32 {DNS}");
+    for (cluster, want) in [
+        (resolvers(true, &[], &[]), vec![&usual]),
+        // Nothing shows: the usual.
+        (resolvers(false, &[], &[]), vec![&usual]),
+        (resolvers(true, &["169.254.20.10"], &[]), vec![&usual, &node]),
+        // EKS Auto Mode: no pods, and the node answers at the Service's address.
+        (resolvers(false, &[], &["10.100.0.10"]), vec![&service]),
+        (resolvers(false, &["169.254.20.10"], &[]), vec![&node]),
+    ] {
+        let mut want: Vec<&str> = want.into_iter().map(String::as_str).collect();
+        want.push("10.0.0.0/8 TCP/443");
+        assert_eq!(wanted(&cluster, None), want, "{:?}", cluster.resolvers);
+    }
+}
+
+fn association(namespace: &str) -> BTreeSet<PodIdentityAssociation> {
+    BTreeSet::from([PodIdentityAssociation {
+        id: "a-1".to_owned(),
+        namespace: namespace.to_owned(),
+        service_account: "trainer".to_owned(),
+        role_arn: "arn:aws:iam::123456789012:role/aidp/fraud-trainer".to_owned(),
+        target_role_arn: None,
+        session_tags_disabled: false,
+    }])
+}
+
+#[test]
+fn the_pod_identity_agent_is_open_where_it_is_used_and_nowhere_else() {
+    let agent = "169.254.170.23/32 TCP/80".to_owned();
+    let opens = |cluster: &ClusterObservation, associations: Option<BTreeSet<PodIdentityAssociation>>| {
+        wanted(cluster, associations.as_ref()).contains(&agent)
+    };
+    let plain = cluster();
+    assert!(!opens(&plain, None));
+    assert!(opens(&plain, Some(association("ml"))));
+    assert!(!opens(&plain, Some(association("web"))));
+
+    let with_pod = |workload: &str| ClusterObservation {
+        pods: Some(Ok(vec![PodObservation {
+            namespace: "ml".to_owned(),
+            name: "trainer-0".to_owned(),
+            labels: [("workload".to_owned(), workload.to_owned())].into(),
+            pod_identity: true,
+            ..PodObservation::default()
+        }])),
+        ..cluster()
+    };
+    assert!(opens(&with_pod("training"), None));
+    assert!(
+        !opens(&with_pod("serving"), None),
+        "another workload's agent is not the rule's"
+    );
+}
+
+#[test]
+fn cilium_and_the_pod_identity_agent_do_not_go_together() {
+    let mut cluster = cluster();
+    cluster.enforcer = EnforcerObservation::Found {
+        name: "Cilium".to_owned(),
+        evidence: "DaemonSet".to_owned(),
+        holes: Vec::new(),
+    };
+    let plan = plan_rules(&policy(FULL_SPEC), &Ok(cluster), Some(&association("ml"))).remove(0);
+    assert!(
+        plan.findings
+            .iter()
+            .any(|f| f.control == Control::NetBlocksOwnCredentials
+                && f.disposition == needs(HumanReason::BlocksOwnCredentials)
+                && f.message.contains("Cilium")),
+        "{:?}",
+        plan.findings
+    );
+    let names: Vec<String> = plan.actions.iter().map(|a| a.action.to_string()).collect();
+    assert_eq!(names, ["ApplyNetworkPolicy egress/training/ml-two"]);
+}
+
+#[test]
+fn a_pod_that_shows_irsa_counts_like_a_role_that_trusts_its_namespace() {
+    let spec = FULL_SPEC
+        .replace(
+            "{type: CIDR, cidr: 0.0.0.0/0}",
+            "{type: CIDR, cidr: 10.0.0.0/8, ports: [{port: 8443}]}",
+        )
+        .replace(
+            "serviceAccounts: [{namespace: ml,",
+            "serviceAccounts: [{namespace: elsewhere,",
+        );
+    let policy = policy(&spec);
+    assert_eq!(plan(&policy, &cluster()).actions.len(), 2);
+    let mut cluster = cluster();
+    cluster.pods = Some(Ok(vec![PodObservation {
+        namespace: "ml".to_owned(),
+        name: "trainer-0".to_owned(),
+        labels: [("workload".to_owned(), "training".to_owned())].into(),
+        web_identity: true,
+        ..PodObservation::default()
+    }]));
+    let plan = plan(&policy, &cluster);
+    assert_eq!(plan.actions.len(), 1, "only where STS is not needed");
+}
+
+#[test]
+fn whether_some_addresses_include_sts_is_said_to_be_unknown() {
+    let spec = FULL_SPEC.replace("cidr: 0.0.0.0/0", "cidr: 10.0.0.0/8");
+    let policy = policy(&spec);
+    let plan = plan(&policy, &converged(&policy));
+    let notes: Vec<_> = plan
+        .findings
+        .iter()
+        .map(|f| (f.control.id(), f.gating, f.disposition))
+        .collect();
+    assert_eq!(
+        notes,
+        [("Net.BlocksOwnCredentials", Gating::ReportOnly, Disposition::Note)]
+    );
+    assert_eq!(plan.state, TargetState::Compliant);
+}
