@@ -64,7 +64,7 @@ fn truncation(next: Option<&str>) -> String {
 }
 
 /// An account with `count` roles, given in pages of at most `page`.
-fn account_with(count: usize, page: usize) -> impl Fn(&Request) -> Answer + Clone {
+pub(super) fn account_with(count: usize, page: usize) -> impl Fn(&Request) -> Answer + Clone {
     move |request| {
         let start: usize = request.parameter("Marker").map_or(0, |m| m.parse().unwrap());
         let end = count.min(start + page);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::bulk::account_with;
 use super::*;
 use crate::api::{BucketTargetStatus, RoleTargetStatus, TargetState, Targets};
 use crate::domain::fixture::{FULL_SPEC, policy, policy_from};
@@ -145,4 +146,72 @@ async fn many_policies_of_one_account_read_nothing_twice_in_a_sweep() {
     let seen = futures::future::join_all(looks).await;
     assert_eq!(aws.requests().len(), 12);
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// A hundred training roles, each of one ServiceAccount, on one bucket.
+fn hundred_roles() -> ValidatedPolicy {
+    let role = |n: usize| {
+        format!(
+            "- {{name: role-{n}, workloadIdentity: IRSA, serviceAccounts: [{{namespace: ml, name: trainer-{n}}}]}}\n"
+        )
+    };
+    let spec = "mode: Enforce\naccount: {id: \"123456789012\", region: eu-west-1}\n\
+                buckets: [{name: fraud-training-data}]\ntrainingRoles:\n";
+    let roles: String = (0..100).map(role).collect();
+    policy(&format!("{spec}{roles}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_roles_among_a_thousand_cost_fifteen_reads_of_iam_a_sweep_at_most() {
+    let all = account_with(1_000, 200);
+    let aws = Aws::new(move |request, _| match request.operation.as_str() {
+        "GetAccountAuthorizationDetails" | "ListRoles" => all(request),
+        _ => empty_account(request, ACCOUNT),
+    })
+    .await;
+    let policy = hundred_roles();
+    for sweep in 1..=3 {
+        let seen = aws.session.observe(&policy, AGE).await;
+        assert!(seen.roles.values().all(|role| matches!(role, Ok(Some(_)))));
+        assert_eq!(seen.roles.len(), 100);
+        assert_eq!(seen.account.roles.unwrap().unwrap().roles.len(), 1_000);
+        let iam = ["GetAccountAuthorizationDetails", "ListRoles", "GetPolicy"].map(|o| aws.count(o));
+        // Five pages of each, and the configured boundary.
+        assert_eq!(iam, [5 * sweep, 5 * sweep, sweep]);
+        let single = aws
+            .operations()
+            .iter()
+            .filter(|o| o.contains("Role") && **o != "ListRoles")
+            .count();
+        assert_eq!(single, 0, "no role is read on its own");
+        tokio::time::advance(AGE).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn awss_policies_on_a_role_that_a_service_account_can_also_assume_are_read() {
+    let managed = "arn:aws:iam::aws:policy/ReadOnlyAccess";
+    let trust = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/oidc.example.com/id/ABCD"},"Action":"sts:AssumeRoleWithWebIdentity"}}"#;
+    let trust = percent_encoding::utf8_percent_encode(trust, percent_encoding::NON_ALPHANUMERIC).to_string();
+    let role = |name: &str, trust: &str, attached: &str| {
+        format!(
+            "<member><Path>/</Path><RoleName>{name}</RoleName><RoleId>AROA{name}</RoleId><Arn>arn:aws:iam::{ACCOUNT}:role/{name}</Arn>\
+             <CreateDate>2026-01-01T00:00:00Z</CreateDate><AssumeRolePolicyDocument>{trust}</AssumeRolePolicyDocument>\
+             <AttachedManagedPolicies><member><PolicyName>P</PolicyName><PolicyArn>{attached}</PolicyArn></member></AttachedManagedPolicies></member>"
+        )
+    };
+    let nobody = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%5D%7D";
+    let roles = role("within-reach", &trust, managed) + &role("out-of-reach", nobody, "arn:aws:iam::aws:policy/Other");
+    let answer = iam_result(
+        "GetAccountAuthorizationDetails",
+        &format!("<IsTruncated>false</IsTruncated><RoleDetailList>{roles}</RoleDetailList>"),
+    );
+    let aws = Aws::new(move |request, _| match request.operation.as_str() {
+        "GetAccountAuthorizationDetails" => answer.clone(),
+        _ => empty_account(request, ACCOUNT),
+    })
+    .await;
+    let seen = aws.session.observe(&policy(FULL_SPEC), AGE).await;
+    let read: Vec<_> = seen.managed_policies.keys().map(String::as_str).collect();
+    assert_eq!(read, ["arn:aws:iam::123456789012:policy/training-boundary", managed]);
 }

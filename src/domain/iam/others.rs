@@ -28,10 +28,15 @@ pub fn other_roles<'a>(
     all: &'a AccountRoles,
     associations: Option<&BTreeSet<PodIdentityAssociation>>,
 ) -> Vec<OtherRole<'a>> {
-    let own: BTreeSet<String> = policy.roles.iter().map(|r| policy.role_arn(&r.name)).collect();
+    // By name, which is unique in an account without regard to case: an adopted role keeps its path.
+    let own: BTreeSet<String> = policy
+        .roles
+        .iter()
+        .map(|r| r.name.as_str().to_ascii_lowercase())
+        .collect();
     let provider = oidc_provider(policy);
     let mut out = Vec::new();
-    for other in all.roles.iter().filter(|other| !own.contains(&other.arn)) {
+    for other in all.roles.iter().filter(|other| !own.contains(&name_of(other))) {
         // Most roles trust no provider at all: those need not be understood.
         let concerned = provider.as_ref().filter(|p| may_trust(&other.trust_policy, &p.arn));
         let facts = concerned.and_then(|_| trust_facts(other));
@@ -47,6 +52,16 @@ pub fn other_roles<'a>(
         out.extend(by.map(|by| OtherRole { role: other, by }));
     }
     out
+}
+
+fn name_of(role: &RoleObservation) -> String {
+    role.arn.rsplit('/').next().unwrap_or_default().to_ascii_lowercase()
+}
+
+/// Whether a trust policy's text can let in another role at all; most let in services only, and need not be understood.
+pub fn may_trust_roles(role: &RoleObservation) -> bool {
+    let trust = &role.trust_policy;
+    trust.contains("AWS") || trust.contains('*') || trust.contains('\\') || trust.contains("NotPrincipal")
 }
 
 /// Whether a trust policy's text can let in tokens of this provider: it names it, or everybody.

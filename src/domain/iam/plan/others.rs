@@ -12,7 +12,7 @@ use crate::api::Severity;
 use crate::domain::control::Control;
 use crate::domain::document::PolicyKind;
 use crate::domain::finding::{Disposition, Finding, HumanReason};
-use crate::domain::iam::others::{OtherRole, other_roles, trust_of};
+use crate::domain::iam::others::{OtherRole, may_trust_roles, other_roles, trust_of};
 use crate::domain::iam::principal::Caller;
 use crate::domain::iam::proof::{
     AccessPointFacts, AclFacts, BucketFacts, Evidence, KeyFacts, KeyGrant, Proof, ProofInput, RoleFacts, prove,
@@ -57,7 +57,8 @@ impl RolePlan<'_> {
         if others.is_empty() {
             return;
         }
-        let roles: Vec<RoleFacts> = all.roles.iter().filter_map(|role| self.facts_of(role, &all)).collect();
+        let assumable = all.roles.iter().filter(|role| may_trust_roles(role));
+        let roles: Vec<RoleFacts> = assumable.filter_map(|role| self.facts_of(role, &all)).collect();
         let buckets: Vec<BucketFacts> = self
             .policy
             .buckets

@@ -234,3 +234,36 @@ fn another_role_is_proven_only_with_everything_that_its_own_denies_leave_open() 
     role[0].attached_policy_arns.insert(unread.into());
     assert_eq!(found(&policy, &observed(&policy, role)), [not_proven(&path)]);
 }
+
+#[test]
+fn the_policys_own_roles_are_judged_in_their_own_right_wherever_they_lie() {
+    let policy = policy();
+    let trainer = trusts_token("system:serviceaccount:ml:trainer");
+    let mut elsewhere = other("Fraud-Trainer", &trainer, &allow("s3:PutObject", DATA));
+    elsewhere.path = "/team/".into();
+    elsewhere.arn = "arn:aws:iam::123456789012:role/team/Fraud-Trainer".into();
+    assert_eq!(found(&policy, &observed(&policy, vec![elsewhere])), []);
+}
+
+#[test]
+fn a_thousand_other_roles_are_judged_in_a_moment() {
+    let policy = policy();
+    let trainer = trusts_token("system:serviceaccount:ml:trainer");
+    let service = trusts(&json!({"Service": "ec2.amazonaws.com"}));
+    let account = trusts(&json!({"AWS": "123456789012"}));
+    let mut others: Vec<RoleObservation> = (0..1_000)
+        .map(|n| {
+            let trust = if n % 10 == 0 { &account } else { &service };
+            other(&format!("role-{n}"), trust, &allow("logs:PutLogEvents", "*"))
+        })
+        .collect();
+    others.push(other("within-reach", &trainer, &allow("logs:PutLogEvents", "*")));
+    let observed = observed(&policy, others);
+    let started = std::time::Instant::now();
+    assert_eq!(found(&policy, &observed), []);
+    assert!(
+        started.elapsed() < std::time::Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+}

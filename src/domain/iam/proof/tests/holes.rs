@@ -583,6 +583,71 @@ fn access_points_are_another_way_to_the_data() {
     assert_eq!(prove(&unknown(json!([guard(), lambda]))), Proof::Proven);
 }
 
+#[test]
+fn changing_tags_retention_or_ownership_of_objects_is_changing_the_data() {
+    for action in [
+        "s3:PutObjectTagging",
+        "s3:DeleteObjectTagging",
+        "s3:PutObjectVersionTagging",
+        "s3:PutObjectRetention",
+        "s3:PutObjectLegalHold",
+        "s3:BypassGovernanceRetention",
+        "s3:PutObjectAcl",
+        "s3:ObjectOwnerOverrideToBucketOwner",
+        "s3:ReplicateObject",
+        "s3:ReplicateDelete",
+        "s3:ReplicateTags",
+        "s3:RestoreObject",
+        "s3:AbortMultipartUpload",
+    ] {
+        let statements = json!([allow(READ, "*"), allow(action, "arn:aws:s3:::train-data/*")]);
+        assert!(opens(&input(statements), OBJECTS, action), "{action}");
+        assert_eq!(
+            prove(&input(guarded(allow(action, "arn:aws:s3:::train-data/*")))),
+            Proof::Proven,
+            "{action}"
+        );
+    }
+}
+
+#[test]
+fn changing_the_buckets_settings_is_changing_the_data() {
+    for action in [
+        "s3:PutLifecycleConfiguration",
+        "s3:PutReplicationConfiguration",
+        "s3:PutBucketVersioning",
+        "s3:PutBucketOwnershipControls",
+        "s3:PutEncryptionConfiguration",
+        "s3:PutBucketPolicy",
+        "s3:PutBucketAcl",
+        "s3:DeleteBucket",
+    ] {
+        let statements = json!([allow(action, BUCKET)]);
+        assert!(opens(&input(statements), Kind::Data(Place::Bucket), action), "{action}");
+    }
+}
+
+#[test]
+fn a_deny_on_a_deleted_role_s_id_protects_from_nobody() {
+    let deny = |principal: Value| {
+        let resources = json!([BUCKET, "arn:aws:s3:::train-data/*"]);
+        json!([{"Effect": "Deny", "Principal": principal, "Action": "s3:*", "Resource": resources}])
+    };
+    let writing = || input(json!([allow(PUT, "arn:aws:s3:::train-data/*")]));
+    let dead = with_bucket_policy(writing(), deny(json!({"AWS": "AROAEXAMPLEEXAMPLE123"})));
+    assert!(opens(&dead, OBJECTS, PUT));
+    let alive = with_bucket_policy(writing(), deny(json!({"AWS": arn("train")})));
+    assert_eq!(prove(&alive), Proof::Proven);
+}
+
+#[test]
+fn credentials_that_other_services_vend_count_as_writes() {
+    for action in ["sts:GetFederationToken", "ssm:ExecuteAPI", "s3:GetDataAccess"] {
+        let statements = json!([allow(READ, "*"), allow(action, "*")]);
+        assert!(opens(&input(statements), Kind::Escalation, action), "{action}");
+    }
+}
+
 // Escalation, and what can't be read.
 
 #[test]
