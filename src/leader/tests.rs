@@ -18,6 +18,8 @@ struct State {
     lease: Option<Value>,
     version: u64,
     down: bool,
+    /// Everything is answered with 429, as under API priority and fairness.
+    busy: bool,
     writes: usize,
 }
 
@@ -46,6 +48,14 @@ impl Server {
     async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, std::convert::Infallible> {
         if self.state().down {
             std::future::pending::<()>().await;
+        }
+        if self.state().busy {
+            return Ok(Response::builder()
+                .status(StatusCode::TOO_MANY_REQUESTS)
+                .body(Body::from(
+                    serde_json::to_vec(&failure(429, "TooManyRequests")).unwrap(),
+                ))
+                .unwrap());
         }
         let (parts, body) = request.into_parts();
         let body: Value = serde_json::from_slice(&body.collect_bytes().await.unwrap()).unwrap_or_default();
@@ -174,6 +184,28 @@ async fn a_leader_without_an_api_server_stops_before_its_lease_ends_and_comes_ba
     sleep(Duration::from_mins(1)).await;
     assert!(a.readiness.check().is_err());
     server.state().down = false;
+    within(5, a.leadership.acquired()).await;
+    assert_eq!(a.readiness.check(), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_only_answered_429_stops_before_its_lease_ends_and_comes_back() {
+    let server = Server::default();
+    let mut a = replica(&server, "a");
+    within(5, a.leadership.acquired()).await;
+    server.state().busy = true;
+    // A storm that is over before the Lease is costs nothing.
+    sleep(Duration::from_secs(6)).await;
+    assert!(a.leadership.permit().is_some());
+    server.state().busy = false;
+    sleep(Duration::from_secs(3)).await;
+    assert!(a.leadership.permit().is_some());
+    server.state().busy = true;
+    within(9, a.leadership.lost()).await;
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(a.leadership.permit(), None);
+    assert!(a.readiness.check().is_err());
+    server.state().busy = false;
     within(5, a.leadership.acquired()).await;
     assert_eq!(a.readiness.check(), Ok(()));
 }

@@ -289,3 +289,37 @@ fn a_missing_crd_is_waited_for_at_start_and_told_when_it_goes() {
         Ok(())
     });
 }
+
+#[test]
+fn a_stop_does_not_wait_for_an_aws_that_never_answers() {
+    journey(async |world| {
+        world.aws.create_bucket("mute-data").await?;
+        let mut operator = world.operator("operator", &quick()).await?;
+        operator.until_leads(true).await?;
+        let mute = Act::Delay { millis: 120_000 };
+        world.proxy.inject(Fault::always(Filter::named("s3"), mute));
+        world.apply(&buckets_policy("mute", &["mute-data"]))?;
+        eventually(PATIENCE, "a read is under way", || async {
+            let mut calls = world.proxy.calls().into_iter();
+            calls
+                .find(|call| call.operation.service == "s3")
+                .map(drop)
+                .ok_or("no read yet")
+        })
+        .await?;
+        let asked = Instant::now();
+        let status = operator.stop().await?;
+        assert_eq!(status.code(), Some(0));
+        world.measured(
+            "until a stopped operator has ended though AWS never answers",
+            asked.elapsed(),
+            Duration::from_secs(25),
+        )?;
+        let path = "jsonpath={.spec.holderIdentity}";
+        let holder = world
+            .plane
+            .kubectl(&["get", "lease", "aidp", "-n", "aidp-system", "-o", path])?;
+        assert_eq!(holder, "", "the Lease is given back");
+        Ok(())
+    });
+}
