@@ -149,12 +149,12 @@ fn a_leader_asked_to_stop_ends_its_write_begins_no_other_and_hands_over_within_t
             write: Some(true),
             ..Filter::any()
         };
-        world.proxy.inject(Fault::times(1, write, Act::Delay { millis: 2_000 }));
+        world.proxy.inject(Fault::times(1, write, Act::Delay { millis: 4_000 }));
         world.apply(&buckets_policy("handed", &["handed"]))?;
         until_writing(world, FIRST, 1).await?;
         first.signal("TERM").await?;
         let mark = world.proxy.mark();
-        // The write is under way for two seconds: long enough to see that nobody is sent here any more.
+        // The write is under way for four seconds: long enough to see that nobody is sent here any more.
         eventually(PATIENCE, "readiness fails before the end", || async {
             match first.get("/readyz").await? {
                 (503, body) if body.contains("running: stopping") => Ok(()),
@@ -236,7 +236,7 @@ fn a_stolen_lease_stops_all_writes_and_is_taken_back_when_the_thief_falls_silent
         world.measured(
             "until a leader knows that its Lease was stolen (Lease of 3 s)",
             stolen.elapsed(),
-            Duration::from_secs(2),
+            Duration::from_secs(4),
         )?;
 
         let mark = world.proxy.mark();
