@@ -18,8 +18,8 @@ use crate::domain::iam::proof::{
     AccessPointFacts, AclFacts, BucketFacts, Evidence, KeyFacts, KeyGrant, Proof, ProofInput, RoleFacts, prove,
 };
 use crate::domain::observed::{
-    AccountRoles, BucketObservation, EncryptionState, ErrorClass, KeyObservation, KeyQuery, ObjectOwnershipState,
-    PublicAccessBlock, RoleObservation,
+    AccountRoles, BucketObservation, CallError, EncryptionState, ErrorClass, KeyObservation, KeyQuery,
+    ObjectOwnershipState, PublicAccessBlock, RoleObservation,
 };
 use crate::domain::policy::BucketTarget;
 
@@ -33,26 +33,17 @@ impl RolePlan<'_> {
             None => return,
             Some(Ok(all)) => all.clone(),
             Some(Err(error)) => {
-                let disposition = match error.class {
-                    ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Credentials => Disposition::Unobserved,
-                    ErrorClass::AccessDenied
-                    | ErrorClass::NotFound
-                    | ErrorClass::Unsupported
-                    | ErrorClass::Terminal => Disposition::NeedsHuman(HumanReason::NotProven),
-                };
-                let mut finding = self
-                    .finding(Control::IamReadOnly, disposition)
-                    .diff("readOnly.otherRoles", "known", error.operation)
-                    .message(format!(
-                        "which other roles the ServiceAccounts can assume is not known: {error}; grant the operator iam:GetAccountAuthorizationDetails and iam:ListRoles"
-                    ));
-                finding.severity = Severity::High;
-                self.findings.push(finding);
-                return;
+                return self.others_unknown(error, "iam:GetAccountAuthorizationDetails and iam:ListRoles");
             }
         };
-        let associations = &self.observed.account.pod_identity_associations;
-        let associations = associations.as_ref().and_then(|read| read.as_ref().ok());
+        let associations = match &self.observed.account.pod_identity_associations {
+            None => None,
+            Some(Ok(associations)) => Some(associations),
+            Some(Err(error)) => {
+                let rights = "eks:ListPodIdentityAssociations and eks:DescribePodIdentityAssociation";
+                return self.others_unknown(error, rights);
+            }
+        };
         let others = other_roles(self.policy, self.role, &all, associations);
         if others.is_empty() {
             return;
@@ -103,6 +94,24 @@ impl RolePlan<'_> {
             findings.push(finding);
         }
         self.findings.extend(findings);
+    }
+
+    /// Which other roles there are is not known, so that nothing is proven about them.
+    fn others_unknown(&mut self, error: &CallError, rights: &str) {
+        let disposition = match error.class {
+            ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Credentials => Disposition::Unobserved,
+            ErrorClass::AccessDenied | ErrorClass::NotFound | ErrorClass::Unsupported | ErrorClass::Terminal => {
+                Disposition::NeedsHuman(HumanReason::NotProven)
+            }
+        };
+        let mut finding = self
+            .finding(Control::IamReadOnly, disposition)
+            .diff("readOnly.otherRoles", "known", error.operation)
+            .message(format!(
+                "which other roles the ServiceAccounts can assume is not known: {error}; grant the operator {rights}"
+            ));
+        finding.severity = Severity::High;
+        self.findings.push(finding);
     }
 
     /// A role of the account, as far as its policies were read: of AWS's own managed policies those that are attached to

@@ -8,7 +8,7 @@ use crate::api::Gating;
 use crate::domain::fixture::now;
 use crate::domain::iam::plan_role;
 use crate::domain::iam::simulated::{ISSUER, SPEC, allow, made, policy, policy_of, seen, settings_with_eks};
-use crate::domain::observed::{BucketDetails, CallError, Observed, PodIdentityAssociation, Read};
+use crate::domain::observed::{BucketDetails, CallError, Observed, PodIdentityAssociation};
 use crate::domain::policy::ValidatedPolicy;
 
 const DATA: &str = "arn:aws:s3:::fraud-data/*";
@@ -188,27 +188,30 @@ fn a_role_of_an_association_counts_and_so_does_its_target() {
 #[test]
 fn without_a_look_at_the_other_roles_nothing_is_proven() {
     let policy = policy();
-    let mut observed = observed(&policy, Vec::new());
+    let observed = observed(&policy, Vec::new());
     assert_eq!(found(&policy, &observed), []);
-    let fails = |class| -> Option<Read<Arc<AccountRoles>>> {
-        Some(Err(CallError {
-            operation: "GetAccountAuthorizationDetails",
-            class,
-            code: None,
-            message: "no".into(),
-        }))
+    let error = |class| CallError {
+        operation: "GetAccountAuthorizationDetails",
+        class,
+        code: None,
+        message: "no".into(),
     };
-    observed.account.roles = fails(ErrorClass::AccessDenied);
-    assert_eq!(found(&policy, &observed), [not_proven("readOnly.otherRoles")]);
-    observed.account.roles = fails(ErrorClass::Throttled);
-    assert_eq!(
-        found(&policy, &observed),
-        [(
-            Severity::High,
-            Disposition::Unobserved,
-            "readOnly.otherRoles".to_owned()
-        )]
-    );
+    for (class, expected) in [
+        (
+            ErrorClass::AccessDenied,
+            Disposition::NeedsHuman(HumanReason::NotProven),
+        ),
+        (ErrorClass::Unsupported, Disposition::NeedsHuman(HumanReason::NotProven)),
+        (ErrorClass::Throttled, Disposition::Unobserved),
+    ] {
+        let expected = [(Severity::High, expected, "readOnly.otherRoles".to_owned())];
+        let mut unread = observed.clone();
+        unread.account.pod_identity_associations = Some(Err(error(class)));
+        assert_eq!(found(&policy, &unread), expected, "associations {class:?}");
+        unread = observed.clone();
+        unread.account.roles = Some(Err(error(class)));
+        assert_eq!(found(&policy, &unread), expected, "roles {class:?}");
+    }
 }
 
 #[test]
