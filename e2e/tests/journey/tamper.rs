@@ -267,6 +267,7 @@ fn tampering_with_roles_is_found_named_and_repaired() {
 
         let wide =
             json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]});
+        let known = repairs_so_far(world)?;
         let inline = world
             .aws
             .iam
@@ -274,8 +275,9 @@ fn tampering_with_roles_is_found_named_and_repaired() {
             .role_name("widened")
             .policy_name("aidp-readonly");
         inline.policy_document(wide.to_string()).send().await?;
-        wait_for_repair(world, "IAM.ReadOnly", "widened").await?;
+        wait_for_repair(world, &known, "IAM.ReadOnly", "widened").await?;
 
+        let known = repairs_so_far(world)?;
         let mut trust = before[1].trust.clone();
         let condition = trust["Statement"][0]["Condition"]["StringEquals"]
             .as_object_mut()
@@ -296,10 +298,11 @@ fn tampering_with_roles_is_found_named_and_repaired() {
             .policy_document(trust.to_string())
             .send()
             .await?;
-        wait_for_repair(world, "IAM.Trust", "opened").await?;
+        wait_for_repair(world, &known, "IAM.Trust", "opened").await?;
 
+        let known = repairs_so_far(world)?;
         world.aws.delete_role("deleted").await?;
-        wait_for_repair(world, "IAM.Role", "deleted").await?;
+        wait_for_repair(world, &known, "IAM.Role", "deleted").await?;
 
         assert_eq!(roles_seen(world, &names).await?, before);
         Ok(())
@@ -320,10 +323,14 @@ async fn roles_seen(world: &World, names: &[&str]) -> Result<Vec<RoleSeen>> {
     Ok(seen)
 }
 
-/// Waits until the newest entry of the history about this control and role is a repair later than what is there now.
-async fn wait_for_repair(world: &World, control: &str, role: &str) -> Result<()> {
+/// The history before the tampering: what is read after it may tell of the repair already.
+fn repairs_so_far(world: &World) -> Result<Vec<Value>> {
+    Ok(world.policy("roles")?.list("/status/history").to_vec())
+}
+
+/// Waits until the history has a repair of this control and role that is not among the `known`.
+async fn wait_for_repair(world: &World, known: &[Value], control: &str, role: &str) -> Result<()> {
     let resource = format!("role/{role}");
-    let known = repaired(&world.policy("roles")?, control, &resource);
     world
         .until("roles", true, |policy| {
             policy.row() == ENFORCED
