@@ -6,6 +6,8 @@
 //! public access, and the lists of services that support resource control policies.
 
 #[cfg(test)]
+mod documented;
+#[cfg(test)]
 mod golden;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 )]
 
 mod holes;
+mod near;
 mod soundness;
 mod textbook;
 
