@@ -21,4 +21,4 @@ kubeconfig=$(e2e/node/node.sh up "$D/node" "$D"/images/*.tar)
 e2e/tools.sh moto >/dev/null
 
 AIDP_NODE_KUBECONFIG=$kubeconfig AIDP_KUBECTL=$binaries/kubectl AIDP_HELM=$binaries/helm AIDP_NODE_DIR=$D \
-  cargo test --workspace --features aidp-e2e/node --test node -- --test-threads=1 "$@"
+  cargo test --workspace --features aidp-e2e/node --test node -- --test-threads=1 --show-output "$@"

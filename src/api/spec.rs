@@ -598,19 +598,25 @@ pub enum Assurance {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("(self.type == 'CIDR') == has(self.cidr)", "cidr goes with type CIDR, and only with it"))]
+#[x_kube(validation = ("(self.type == 'AWSService') == has(self.service)", "service goes with type AWSService, and only with it"))]
 #[x_kube(validation = ("self.type == 'Pods' || (!has(self.namespaceSelector) && !has(self.podSelector))", "namespaceSelector and podSelector go with type Pods only"))]
 #[x_kube(validation = ("self.type != 'Pods' || (has(self.namespaceSelector) && has(self.podSelector))", "type Pods needs namespaceSelector and podSelector"))]
 #[x_kube(validation = ("self.type != 'Pods' || has(self.ports)", "type Pods needs ports"))]
 #[x_kube(validation = ("!has(self.cidr) || !(self.cidr in ['0.0.0.0/0', '::/0']) || !has(self.ports) || self.ports.all(p, p.port == 443 && !has(p.endPort) && (!has(p.protocol) || p.protocol == 'TCP'))", "0.0.0.0/0 and ::/0 (anywhere) are allowed on 443/TCP only"))]
 pub struct Allow {
-    /// Kind of destination: CIDR (addresses) or Pods (of this cluster, e.g. distributed training; listed as a plaintext
-    /// exception).
+    /// Kind of destination: CIDR (addresses), AWSService (the addresses of an AWS service in the policy's region) or Pods (of
+    /// this cluster, e.g. distributed training; listed as a plaintext exception).
     pub r#type: AllowType,
     /// With type CIDR: addresses, IPv4 or IPv6. 0.0.0.0/0 means anywhere but link-local, on 443/TCP only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 64))]
     #[x_kube(validation = ("isCIDR(self) && cidr(self).masked() == cidr(self)", "cidr must be a network address in CIDR notation, e.g. 10.20.0.0/16"))]
     pub cidr: Option<String>,
+    /// With type AWSService: the service as AWS names its managed prefix list com.amazonaws.REGION.SERVICE, e.g. s3 or
+    /// dynamodb. Its addresses serve all customers of the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"))]
+    pub service: Option<String>,
     /// With type Pods: namespaces of the pods. An empty selector means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace_selector: Option<Selector>,
@@ -629,6 +635,9 @@ pub enum AllowType {
     /// Addresses.
     #[serde(rename = "CIDR")]
     Cidr,
+    /// An AWS service, by its managed prefix list.
+    #[serde(rename = "AWSService")]
+    AwsService,
     /// Pods of this cluster.
     Pods,
 }

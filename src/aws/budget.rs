@@ -52,6 +52,8 @@ pub struct Budgets {
     pub kms: Budget,
     /// EKS.
     pub eks: Budget,
+    /// EC2: "Describe" calls share a bucket of 100 that refills with 20 a second with everybody else in the region.
+    pub ec2: Budget,
 }
 
 impl Default for Budgets {
@@ -61,6 +63,7 @@ impl Default for Budgets {
             iam: Budget::new(5, 10, 4),
             sts: Budget::new(5, 5, 2),
             kms: Budget::new(10, 20, 4),
+            ec2: Budget::new(2, 10, 2),
             eks: Budget::new(5, 50, 4),
         }
     }
@@ -111,16 +114,25 @@ pub(super) struct Lanes {
     sts: Lane,
     kms: Lane,
     eks: Lane,
+    ec2: Lane,
 }
 
 impl Lanes {
     pub fn new(budgets: &Budgets) -> Self {
-        let Budgets { s3, iam, sts, kms, eks } = *budgets;
+        let Budgets {
+            s3,
+            iam,
+            sts,
+            kms,
+            ec2,
+            eks,
+        } = *budgets;
         Self {
             s3: Lane::new(s3),
             iam: Lane::new(iam),
             sts: Lane::new(sts),
             kms: Lane::new(kms),
+            ec2: Lane::new(ec2),
             eks: Lane::new(eks),
         }
     }
@@ -131,6 +143,7 @@ impl Lanes {
             Service::Iam => &self.iam,
             Service::Sts => &self.sts,
             Service::Kms => &self.kms,
+            Service::Ec2 => &self.ec2,
             Service::Eks => &self.eks,
         }
     }

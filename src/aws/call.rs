@@ -37,6 +37,8 @@ pub enum Service {
     Kms,
     /// EKS.
     Eks,
+    /// EC2.
+    Ec2,
 }
 
 impl Service {
@@ -47,6 +49,7 @@ impl Service {
             Self::Iam => "iam",
             Self::Sts => "sts",
             Self::Kms => "kms",
+            Self::Ec2 => "ec2",
             Self::Eks => "eks",
         }
     }

@@ -13,6 +13,7 @@
 mod budget;
 mod call;
 mod classify;
+mod ec2;
 mod eks;
 mod http;
 mod iam;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use ipnet::IpNet;
 
 use super::classify::Failure;
 use super::eks::Listed as AssociationListed;
@@ -36,6 +37,10 @@ const ROLE_CAPACITY: usize = 2_000;
 const KEY_CAPACITY: usize = 1_000;
 /// Most Pod Identity associations of an account whose readings are kept.
 const ASSOCIATION_CAPACITY: usize = 5_000;
+/// Most prefix lists of an account whose readings are kept.
+const PREFIX_LIST_CAPACITY: usize = 200;
+/// Prefix lists of one policy read at once.
+const CONCURRENT_PREFIX_LISTS: usize = 2;
 /// Keys of one policy read at once.
 const CONCURRENT_KEYS: usize = 4;
 
@@ -54,6 +59,7 @@ pub(super) struct Readings {
     pub expiry_rules: Shelf<Place, Vec<ExpiryRule>, Failure>,
     pub replication: Shelf<Place, BTreeSet<ReplicationDestination>, Failure>,
     pub keys: Shelf<KeyQuery, KeyObservation, Failure>,
+    pub prefix_lists: Shelf<(Region, String), Vec<IpNet>, Failure>,
     pub roles: Shelf<RoleName, Option<RoleObservation>, Failure>,
     pub account_roles: Shelf<(), Bulk, Failure>,
     pub managed_policies: Shelf<String, String, Failure>,
@@ -78,6 +84,7 @@ impl Readings {
             expiry_rules: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             replication: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             keys: Shelf::new(KEY_CAPACITY),
+            prefix_lists: Shelf::new(PREFIX_LIST_CAPACITY),
             roles: Shelf::new(ROLE_CAPACITY),
             account_roles: Shelf::new(1),
             managed_policies: Shelf::new(ROLE_CAPACITY),
@@ -163,9 +170,10 @@ impl AccountSession {
         let others = all_roles
             .map(|all| attached_to_others(policy, all, associations))
             .unwrap_or_default();
-        let (managed_policies, keys) = futures::join!(
+        let (managed_policies, keys, prefix_lists) = futures::join!(
             self.managed_policies(policy, &roles, others, account_roles.as_ref(), max_age),
             self.keys(policy, &buckets, max_age),
+            self.prefix_lists(policy, max_age),
         );
         AwsObservation {
             caller,
@@ -176,9 +184,22 @@ impl AccountSession {
             account: AccountObservation {
                 roles: account_roles,
                 pod_identity_associations,
+                prefix_lists,
                 ..AccountObservation::default()
             },
         }
+    }
+
+    async fn prefix_lists(&self, policy: &ValidatedPolicy, max_age: Duration) -> BTreeMap<String, Read<Vec<IpNet>>> {
+        let services: Vec<String> = policy.aws_services().into_iter().map(str::to_owned).collect();
+        stream::iter(services)
+            .map(async |service| {
+                let read = self.prefix_list(&service, max_age).await;
+                (service, read)
+            })
+            .buffer_unordered(CONCURRENT_PREFIX_LISTS)
+            .collect()
+            .await
     }
 
     async fn keys(

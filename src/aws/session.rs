@@ -10,6 +10,7 @@ use aws_config::identity::IdentityCache;
 use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{AppName, BehaviorVersion, ConfigLoader, SdkConfig};
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::retry::RetryConfig;
@@ -174,11 +175,16 @@ pub(super) fn loader(client: SharedHttpClient) -> ConfigLoader {
 
 /// The endpoint that S3 clients will use, if it is not AWS's: the same look-up that the SDK makes.
 fn s3_endpoint(config: &SdkConfig) -> Option<String> {
+    endpoint(config, "S3")
+}
+
+/// The endpoint that clients of a service will use, if it is not AWS's: the same look-up that the SDK makes.
+fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
     if config.get_origin("endpoint_url").is_client_config() {
         return config.endpoint_url().map(str::to_owned);
     }
     let key = ServiceConfigKey::builder()
-        .service_id("S3")
+        .service_id(service)
         .env("AWS_ENDPOINT_URL")
         .profile("endpoint_url")
         .build()
@@ -252,6 +258,8 @@ pub(super) struct Shared {
     clients: Mutex<HashMap<Region, Clients>>,
     created_roles: Mutex<HashMap<RoleName, Instant>>,
     written_roles: Mutex<HashMap<RoleName, Instant>>,
+    /// For the calls that no SDK signs.
+    credentials: tokio::sync::Mutex<Option<Credentials>>,
 }
 
 /// Clients of one region. `…_once` never repeat a request: for writes.
@@ -295,7 +303,24 @@ impl Shared {
             clients: Mutex::new(HashMap::new()),
             created_roles: Mutex::new(HashMap::new()),
             written_roles: Mutex::new(HashMap::new()),
+            credentials: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// The SDK configuration of the account.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Where credentials for calls that no SDK signs are kept.
+    pub fn kept_credentials(&self) -> &tokio::sync::Mutex<Option<Credentials>> {
+        &self.credentials
+    }
+
+    /// Endpoint of EC2 in a region.
+    pub fn ec2_endpoint(&self, region: &Region) -> String {
+        let suffix = region.partition().dns_suffix();
+        endpoint(&self.config, "EC2").unwrap_or_else(|| format!("https://ec2.{region}.{suffix}"))
     }
 
     /// Building clients takes no I/O, so a plain lock is all that keeps two from being built for one region.

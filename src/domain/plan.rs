@@ -216,9 +216,7 @@ fn target_plans(policy: &ValidatedPolicy, observed: &Observed, now: Timestamp) -
     );
     let left = policy_roles(policy).filter(|name| policy.roles.iter().all(|r| r.name != *name));
     plans.extend(left.map(|name| iam::revert_role(policy, &name, observed)));
-    let associations = observed.account.pod_identity_associations.as_ref();
-    let associations = associations.and_then(|read| read.as_ref().ok());
-    plans.extend(egress::plan::plan_rules(policy, &observed.cluster, associations));
+    plans.extend(egress::plan::plan_rules(policy, &observed.cluster, &observed.account));
     plans
 }
 

@@ -148,6 +148,13 @@ pub enum Destination {
         /// Ports.
         ports: Vec<PortRange>,
     },
+    /// An AWS service in the policy's region, by its managed prefix list.
+    AwsService {
+        /// E.g. `s3`.
+        service: String,
+        /// Ports.
+        ports: Vec<PortRange>,
+    },
     /// Pods of this cluster.
     Pods {
         /// Namespaces; empty = all.
@@ -157,6 +164,16 @@ pub enum Destination {
         /// Ports.
         ports: Vec<PortRange>,
     },
+}
+
+impl Destination {
+    /// The AWS service, if it is one.
+    pub fn aws_service(&self) -> Option<&str> {
+        match self {
+            Self::AwsService { service, ports: _ } => Some(service),
+            Self::Cidr { .. } | Self::Pods { .. } => None,
+        }
+    }
 }
 
 /// An egress rule.
@@ -246,6 +263,12 @@ pub struct ValidatedPolicy {
 }
 
 impl ValidatedPolicy {
+    /// The AWS services that egress rules allow.
+    pub fn aws_services(&self) -> BTreeSet<&str> {
+        let allowed = self.egress.iter().flat_map(|rule| &rule.allow);
+        allowed.filter_map(Destination::aws_service).collect()
+    }
+
     /// Whether writes are allowed at `now`: mode Enforce and not suspended.
     pub fn writes_allowed(&self, now: Timestamp) -> bool {
         self.mode == Mode::Enforce && self.suspended_until.is_none_or(|until| until <= now)

@@ -37,6 +37,8 @@ pub fn action_for(operation: &str) -> Option<&'static str> {
         "GetBucketAcl" => "s3:GetBucketAcl",
         "GetBucketLogging" => "s3:GetBucketLogging",
         "PutBucketLogging" => "s3:PutBucketLogging",
+        "DescribeManagedPrefixLists" => "ec2:DescribeManagedPrefixLists",
+        "GetManagedPrefixListEntries" => "ec2:GetManagedPrefixListEntries",
         "DescribeKey" => "kms:DescribeKey",
         "GetKeyRotationStatus" => "kms:GetKeyRotationStatus",
         "GetKeyPolicy" => "kms:GetKeyPolicy",
@@ -110,6 +112,14 @@ pub fn operator_policy(policies: &[ValidatedPolicy]) -> Result<Value, RightsErro
         }
         for role in &policy.roles {
             grants.role(policy, role);
+        }
+        if !policy.aws_services().is_empty() {
+            // Neither call can be narrowed to a resource that is known beforehand.
+            grants.allow(
+                "*",
+                None,
+                &["DescribeManagedPrefixLists", "GetManagedPrefixListEntries"],
+            );
         }
     }
     Ok(grants.document())

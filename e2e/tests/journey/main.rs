@@ -28,6 +28,7 @@ mod pod_identity;
 mod race;
 mod roles;
 mod rotation;
+mod services;
 mod steady;
 mod tamper;
 mod union;

@@ -111,7 +111,7 @@ impl<'a> Enforcement<'a> {
 fn reached(rule: &EgressTarget) -> Rung {
     let anywhere = |d: &Destination| match d {
         Destination::Cidr { cidr, ports: _ } => cidr.prefix_len() == 0,
-        Destination::Pods { .. } => false,
+        Destination::AwsService { .. } | Destination::Pods { .. } => false,
     };
     if rule.allow.iter().any(anywhere) {
         Rung::PortRestricted

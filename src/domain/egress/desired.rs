@@ -56,6 +56,8 @@ pub struct Facts {
     pub pod_identity: bool,
     /// The cluster's pods have IPv6 addresses (alone or besides IPv4).
     pub ipv6: bool,
+    /// Addresses of the AWS services that the rule allows, as far as they are known.
+    pub services: BTreeMap<String, Vec<IpNet>>,
 }
 
 /// A destination of a rule, resolved: prefix lists and the like have become addresses.
@@ -81,9 +83,15 @@ pub enum Allowed {
     },
 }
 
-impl From<&Destination> for Allowed {
-    fn from(destination: &Destination) -> Self {
+impl Allowed {
+    /// A destination, with the addresses that are known of it.
+    fn of(destination: &Destination, facts: &Facts) -> Self {
         match destination {
+            Destination::AwsService { service, ports } => Self::Addresses {
+                label: service.clone(),
+                cidrs: facts.services.get(service).cloned().unwrap_or_default(),
+                ports: ports.clone(),
+            },
             Destination::Cidr { cidr, ports } => Self::Addresses {
                 label: cidr.to_string(),
                 cidrs: vec![*cidr],
@@ -165,7 +173,7 @@ pub fn object_name(policy: &str, rule: &str) -> String {
 /// # Errors
 /// [`BuildError`]: a destination that must not or cannot be expressed.
 pub fn network_policy(rule: &EgressTarget, facts: &Facts, identity: Identity) -> Result<NetworkPolicy, BuildError> {
-    let allowed: Vec<Allowed> = rule.allow.iter().map(Allowed::from).collect();
+    let allowed: Vec<Allowed> = rule.allow.iter().map(|d| Allowed::of(d, facts)).collect();
     network_policy_for(&label_selector(&rule.pod_selector), &allowed, facts, identity)
 }
 

@@ -14,7 +14,7 @@ use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::observed::{
-    CallError, ClusterObservation, ErrorClass, NamespaceObservation, PodIdentityAssociation, PodObservation, Read,
+    AccountObservation, CallError, ClusterObservation, ErrorClass, NamespaceObservation, PodObservation, Read,
 };
 use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::{EgressTarget, ValidatedPolicy};
@@ -26,12 +26,12 @@ pub const LABEL_POLICY: &str = "aidp.dev/policy";
 /// Label: name of the egress rule.
 pub const LABEL_RULE: &str = "aidp.dev/rule";
 
-/// Judges every rule of the policy, and those that have left it. `associations` are the cluster's EKS Pod Identity
-/// associations, where they were read. Actions are in the order of namespaces.
+/// Judges every rule of the policy, and those that have left it. Of the account it matters which ServiceAccounts use EKS
+/// Pod Identity, and where AWS services are. Actions are in the order of namespaces.
 pub fn plan_rules(
     policy: &ValidatedPolicy,
     cluster: &Read<ClusterObservation>,
-    associations: Option<&BTreeSet<PodIdentityAssociation>>,
+    account: &AccountObservation,
 ) -> Vec<TargetPlan> {
     let cluster = match cluster {
         Ok(cluster) => cluster,
@@ -41,7 +41,7 @@ pub fn plan_rules(
     let orphans = rules_in(policy, cluster)
         .filter(|rule| !named.contains(rule))
         .collect::<BTreeSet<_>>();
-    let around = Surroundings { cluster, associations };
+    let around = Surroundings { cluster, account };
     let mut plans = plan_named(policy, around);
     plans.extend(
         orphans
@@ -53,10 +53,10 @@ pub fn plan_rules(
 
 /// What is wrong with a rule in these namespaces, whatever else there is: for a look without a cluster.
 pub fn rule_alone(policy: &ValidatedPolicy, rule: &EgressTarget, namespaces: &[NamespaceObservation]) -> Vec<Finding> {
-    let cluster = ClusterObservation::default();
+    let (cluster, account) = (ClusterObservation::default(), AccountObservation::default());
     let around = Surroundings {
         cluster: &cluster,
-        associations: None,
+        account: &account,
     };
     let Some(rule) = RuleView::of(rule) else {
         return Vec::new();

@@ -12,10 +12,10 @@ use crate::api::{FIELD_MANAGER, Gating, Severity};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::observed::{
-    ClusterObservation, EnforcerObservation, NamespaceObservation, PodIdentityAssociation, PodObservation,
+    AccountObservation, ClusterObservation, EnforcerObservation, ErrorClass, NamespaceObservation, PodObservation,
     ResolverObservation,
 };
-use crate::domain::policy::{EgressTarget, ValidatedPolicy};
+use crate::domain::policy::{Destination, EgressTarget, ValidatedPolicy};
 
 /// Namespace that carries the cluster itself and is never restricted.
 const KUBE_SYSTEM: &str = "kube-system";
@@ -56,8 +56,8 @@ pub(super) struct Prepared {
 pub(super) struct Surroundings<'a> {
     /// Kubernetes.
     pub cluster: &'a ClusterObservation,
-    /// EKS Pod Identity associations of the cluster, where they were read.
-    pub associations: Option<&'a BTreeSet<PodIdentityAssociation>>,
+    /// AWS.
+    pub account: &'a AccountObservation,
 }
 
 /// Makes a rule ready for a namespace; `pods` are those of the namespace.
@@ -75,7 +75,7 @@ pub(super) fn prepare(
     let human =
         |control, reason| Finding::new(control, target.clone(), Gating::Gating, Disposition::NeedsHuman(reason));
     let selected: Vec<&PodObservation> = pods.iter().copied().filter(|p| rule.pods.matches(&p.labels)).collect();
-    let facts = facts(namespace, &selected, around);
+    let facts = facts(rule.rule, namespace, &selected, around);
     let refused = |finding| Prepared {
         facts: facts.clone(),
         wanted: None,
@@ -90,6 +90,14 @@ pub(super) fn prepare(
                     namespace.name
                 )),
         );
+    }
+    let unknown = unknown_services(policy, rule.rule, around.account, &target);
+    if !unknown.is_empty() {
+        return Prepared {
+            facts,
+            wanted: None,
+            findings: unknown,
+        };
     }
     let desired = match network_policy(rule.rule, &facts, identity(policy, rule.rule, namespace)) {
         Ok(desired) => desired,
@@ -139,14 +147,63 @@ pub(super) fn prepare(
     }
 }
 
-fn facts(namespace: &NamespaceObservation, selected: &[&PodObservation], around: Surroundings<'_>) -> Facts {
-    let associated = around
-        .associations
-        .is_some_and(|all| all.iter().any(|a| a.namespace == namespace.name));
+/// The services whose addresses are not known: nothing is written then, and what is there stays.
+fn unknown_services(
+    policy: &ValidatedPolicy,
+    rule: &EgressTarget,
+    account: &AccountObservation,
+    target: &Target,
+) -> Vec<Finding> {
+    let unread = |service: &str| -> Option<Finding> {
+        let (disposition, message) = match account.prefix_lists.get(service) {
+            Some(Ok(_)) => return None,
+            Some(Err(error)) => {
+                let disposition = match error.class {
+                    ErrorClass::AccessDenied => Disposition::NeedsHuman(HumanReason::AccessDenied),
+                    ErrorClass::NotFound | ErrorClass::Unsupported | ErrorClass::Terminal => {
+                        Disposition::NeedsHuman(HumanReason::WriteRefused)
+                    }
+                    ErrorClass::Credentials | ErrorClass::Throttled | ErrorClass::Transient => Disposition::Unobserved,
+                };
+                (disposition, error.to_string())
+            }
+            None => (Disposition::Unobserved, "not read".to_owned()),
+        };
+        Some(
+            Finding::new(Control::NetEgress, target.clone(), Gating::Gating, disposition)
+                .diff(
+                    format!("allow[{service}]"),
+                    format!("prefix list com.amazonaws.{}.{service}", policy.region),
+                    "not known",
+                )
+                .message(format!(
+                    "where {service} is, is not known, and nothing is applied: {message}"
+                )),
+        )
+    };
+    let services: BTreeSet<&str> = rule.allow.iter().filter_map(Destination::aws_service).collect();
+    services.into_iter().filter_map(unread).collect()
+}
+
+fn facts(
+    rule: &EgressTarget,
+    namespace: &NamespaceObservation,
+    selected: &[&PodObservation],
+    around: Surroundings<'_>,
+) -> Facts {
+    let Surroundings { cluster, account } = around;
+    let associations = account.pod_identity_associations.as_ref().and_then(|r| r.as_ref().ok());
+    let associated = associations.is_some_and(|all| all.iter().any(|a| a.namespace == namespace.name));
+    let services = rule.allow.iter().filter_map(|destination| {
+        let service = destination.aws_service()?;
+        let cidrs = account.prefix_lists.get(service)?.as_ref().ok()?;
+        Some((service.to_owned(), cidrs.clone()))
+    });
     Facts {
-        dns: dns(&around.cluster.resolvers),
+        dns: dns(&cluster.resolvers),
         pod_identity: associated || selected.iter().any(|p| p.pod_identity),
-        ipv6: around.cluster.resolvers.ipv6,
+        ipv6: cluster.resolvers.ipv6,
+        services: services.collect(),
     }
 }
 
@@ -182,6 +239,7 @@ fn needs(
     let credentials = Credentials {
         irsa: trusted || selected.iter().any(|p| p.web_identity),
         cilium: is_cilium(&around.cluster.enforcer),
+        prefix_list_addresses: facts.services.values().flatten().copied().collect(),
         ..Credentials::default()
     };
     // Not an error of the rule: what we built ourselves can be read.

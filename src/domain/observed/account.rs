@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::{PublicAccessBlock, Read, RoleObservation};
 use crate::domain::names::{BucketName, Region};
 
@@ -18,6 +20,8 @@ pub struct AccountObservation {
     pub access_points: BTreeMap<Region, Read<Vec<AccessPoint>>>,
     /// EKS Pod Identity associations of the operator's cluster.
     pub pod_identity_associations: Option<Read<BTreeSet<PodIdentityAssociation>>>,
+    /// Addresses of the AWS services that egress rules allow, from their managed prefix lists.
+    pub prefix_lists: BTreeMap<String, Read<Vec<IpNet>>>,
 }
 
 /// Every role of an account (`GetAccountAuthorizationDetails`, `ListRoles`).

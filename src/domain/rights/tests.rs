@@ -150,3 +150,22 @@ fn a_key_of_another_account_is_named() {
     let text = rights(&[&FULL_SPEC.replace(&ours, other)]).to_string();
     assert!(text.contains(&format!(r#""Resource":["{KEYS}","{other}"]"#)), "{text}");
 }
+
+#[test]
+fn an_aws_service_in_an_egress_rule_adds_the_two_reads_of_prefix_lists() {
+    let spec = r#"
+mode: Enforce
+account: {id: "123456789012", region: eu-west-1}
+egress:
+- name: training
+  namespaceSelector: {matchLabels: {team: ml}}
+  podSelector: {matchLabels: {workload: training}}
+  allow: [{type: AWSService, service: s3}]
+"#;
+    assert_eq!(
+        rights(&[spec]),
+        json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Action": ["ec2:DescribeManagedPrefixLists", "ec2:GetManagedPrefixListEntries"], "Resource": ["*"]},
+        ]})
+    );
+}

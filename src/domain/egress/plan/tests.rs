@@ -36,7 +36,7 @@ fn cluster() -> ClusterObservation {
 }
 
 fn plan(policy: &ValidatedPolicy, cluster: &ClusterObservation) -> TargetPlan {
-    plan_rules(policy, &Ok(cluster.clone()), None).remove(0)
+    plan_rules(policy, &Ok(cluster.clone()), &AccountObservation::default()).remove(0)
 }
 
 /// The cluster after the actions: what a server-side apply and a delete do, nothing more.
@@ -168,14 +168,14 @@ fn a_namespace_that_lost_the_label_keeps_its_policy_under_retain_and_loses_it_un
 fn a_rule_that_left_the_policy_is_an_orphan() {
     let cluster = converged(&policy(FULL_SPEC));
     let left = FULL_SPEC.replace("name: training\n", "name: renamed\n");
-    let retain = plan_rules(&policy(&left), &Ok(cluster.clone()), None);
+    let retain = plan_rules(&policy(&left), &Ok(cluster.clone()), &AccountObservation::default());
     assert_eq!(reasons(&retain[1]), [("Net.Egress", needs(HumanReason::Orphaned)); 2]);
     assert_eq!((retain[1].state, retain[1].actions.len()), (TargetState::Orphaned, 0));
 
     let reverting = plan_rules(
         &policy(&format!("{left}deletionPolicy: Revert\n")),
         &Ok(cluster.clone()),
-        None,
+        &AccountObservation::default(),
     );
     assert_eq!(apply(cluster, &reverting[1].actions).network_policies, []);
 }
@@ -194,7 +194,7 @@ fn a_claimed_rule_is_spoken_of_until_nothing_of_it_is_left() {
         let plan = plans.into_iter().find(|p| p.target == whole("training")).unwrap();
         (plan.state, plan.findings.len(), plan.actions.len())
     };
-    let gone = plan_rules(&policy, &Ok(cluster()), None);
+    let gone = plan_rules(&policy, &Ok(cluster()), &AccountObservation::default());
     assert_eq!(of_claimed(gone), (TargetState::Orphaned, 0, 0), "done with");
     let error = CallError {
         operation: "list",
@@ -202,7 +202,7 @@ fn a_claimed_rule_is_spoken_of_until_nothing_of_it_is_left() {
         code: None,
         message: "timed out".to_owned(),
     };
-    let unseen = plan_rules(&policy, &Err(error), None);
+    let unseen = plan_rules(&policy, &Err(error), &AccountObservation::default());
     assert_eq!(of_claimed(unseen), (TargetState::Unknown, 1, 0), "not done with");
 }
 
@@ -233,7 +233,7 @@ fn an_unreadable_cluster_says_nothing_and_writes_nothing() {
             message: "no".to_owned(),
         };
         for plans in [
-            plan_rules(&policy, &Err(error.clone()), None),
+            plan_rules(&policy, &Err(error.clone()), &AccountObservation::default()),
             revert(&policy, &Err(error)),
         ] {
             assert_eq!(plans.len(), 1);

@@ -59,6 +59,7 @@ fn destination(field: &str, allow: &Allow, problems: &mut Problems) -> Option<De
     let Allow {
         r#type,
         cidr,
+        service,
         namespace_selector,
         pod_selector,
         ports,
@@ -79,20 +80,22 @@ fn destination(field: &str, allow: &Allow, problems: &mut Problems) -> Option<De
                 ));
                 return None;
             };
-            let ports = if ports.is_empty() {
-                vec![PortRange {
-                    first: 443,
-                    last: 443,
-                    protocol: Protocol::Tcp,
-                }]
-            } else {
-                ports
-            };
+            let ports = or_https(ports);
             let https = |p: &PortRange| (p.first, p.last, p.protocol) == (443, 443, Protocol::Tcp);
             if cidr.prefix_len() == 0 && !ports.iter().all(https) {
                 problems.add(format!("{field}: {cidr} (anywhere) is allowed on 443/TCP only"));
             }
             Some(Destination::Cidr { cidr, ports })
+        }
+        AllowType::AwsService => {
+            let Some(service) = service.clone().filter(|s| is_service(s)) else {
+                problems.add(format!(
+                    "{field}.service: expected the name of an AWS service's managed prefix list, e.g. s3"
+                ));
+                return None;
+            };
+            let ports = or_https(ports);
+            Some(Destination::AwsService { service, ports })
         }
         AllowType::Pods => {
             if ports.is_empty() {
@@ -110,6 +113,23 @@ fn destination(field: &str, allow: &Allow, problems: &mut Problems) -> Option<De
             })
         }
     }
+}
+
+/// What AWS's names of services consist of; it goes into the name of a prefix list.
+fn is_service(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    !name.is_empty() && name.len() <= 63 && name.chars().all(plain)
+}
+
+fn or_https(ports: Vec<PortRange>) -> Vec<PortRange> {
+    if !ports.is_empty() {
+        return ports;
+    }
+    vec![PortRange {
+        first: 443,
+        last: 443,
+        protocol: Protocol::Tcp,
+    }]
 }
 
 fn port_range(field: &str, port: &AllowPort, problems: &mut Problems) -> Option<PortRange> {

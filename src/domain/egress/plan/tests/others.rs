@@ -138,12 +138,12 @@ fn two_rules_of_one_policy_on_the_same_pods_exceed_nothing() {
     let both = trainer(&[("track", "yes")]);
     let mut cluster = cluster();
     for _ in 0..2 {
-        let plans = plan_rules(&policy, &Ok(cluster.clone()), None);
+        let plans = plan_rules(&policy, &Ok(cluster.clone()), &AccountObservation::default());
         let actions: Vec<PlannedAction> = plans.into_iter().flat_map(|p| p.actions).collect();
         cluster = apply(cluster, &actions);
     }
     cluster.pods = Some(Ok(vec![both]));
-    for plan in plan_rules(&policy, &Ok(cluster), None) {
+    for plan in plan_rules(&policy, &Ok(cluster), &AccountObservation::default()) {
         assert_eq!((plan.findings, plan.state), (Vec::new(), TargetState::Compliant));
     }
 }

@@ -3,13 +3,20 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::domain::observed::ResolverObservation;
+use crate::domain::observed::{PodIdentityAssociation, ResolverObservation};
 
 /// Destinations of the NetworkPolicy wanted in `ml`, each with its ports.
 fn wanted(cluster: &ClusterObservation, associations: Option<&BTreeSet<PodIdentityAssociation>>) -> Vec<String> {
     // 443 to one network, so that the list is short.
     let spec = FULL_SPEC.replace("cidr: 0.0.0.0/0", "cidr: 10.0.0.0/8");
-    let plan = plan_rules(&policy(&spec), &Ok(cluster.clone()), associations).remove(0);
+    let account = AccountObservation {
+        pod_identity_associations: associations.map(|all| Ok(all.clone())),
+        ..AccountObservation::default()
+    };
+    destinations(&plan_rules(&policy(&spec), &Ok(cluster.clone()), &account).remove(0))
+}
+
+fn destinations(plan: &TargetPlan) -> Vec<String> {
     let object = plan.actions.iter().find_map(|planned| match &planned.action {
         Action::ApplyNetworkPolicy { object, .. } if object.metadata.namespace.as_deref() == Some("ml") => Some(object),
         _ => None,
@@ -119,7 +126,11 @@ fn cilium_and_the_pod_identity_agent_do_not_go_together() {
         evidence: "DaemonSet".to_owned(),
         holes: Vec::new(),
     };
-    let plan = plan_rules(&policy(FULL_SPEC), &Ok(cluster), Some(&association("ml"))).remove(0);
+    let account = AccountObservation {
+        pod_identity_associations: Some(Ok(association("ml"))),
+        ..AccountObservation::default()
+    };
+    let plan = plan_rules(&policy(FULL_SPEC), &Ok(cluster), &account).remove(0);
     assert!(
         plan.findings
             .iter()
@@ -173,4 +184,76 @@ fn whether_some_addresses_include_sts_is_said_to_be_unknown() {
         [("Net.BlocksOwnCredentials", Gating::ReportOnly, Disposition::Note)]
     );
     assert_eq!(plan.state, TargetState::Compliant);
+}
+
+/// A rule that allows S3 only, with what is known of where S3 is.
+fn s3(known: Option<Read<Vec<&str>>>) -> TargetPlan {
+    let spec = FULL_SPEC
+        .replace("{type: CIDR, cidr: 0.0.0.0/0}", "{type: AWSService, service: s3}")
+        .replace(
+            "serviceAccounts: [{namespace: ml,",
+            "serviceAccounts: [{namespace: elsewhere,",
+        );
+    let prefix_lists = known.map(|read| {
+        let nets = read.map(|all| all.iter().map(|c| c.parse().unwrap()).collect());
+        ("s3".to_owned(), nets)
+    });
+    let account = AccountObservation {
+        prefix_lists: prefix_lists.into_iter().collect(),
+        ..AccountObservation::default()
+    };
+    plan_rules(&policy(&spec), &Ok(cluster()), &account).remove(0)
+}
+
+#[test]
+fn an_aws_service_is_the_addresses_of_its_prefix_list_and_a_destination() {
+    let plan = s3(Some(Ok(vec!["52.216.0.0/15", "3.5.64.0/21"])));
+    assert_eq!(
+        destinations(&plan)[1..],
+        ["3.5.64.0/21 TCP/443", "52.216.0.0/15 TCP/443"]
+    );
+    assert_eq!(plan.facts.rung.as_deref(), Some("DestinationRestricted"));
+}
+
+#[test]
+fn a_prefix_list_that_changes_changes_the_network_policy() {
+    let before = s3(Some(Ok(vec!["52.216.0.0/15"])));
+    let after = s3(Some(Ok(vec!["52.216.0.0/15", "3.5.64.0/21"])));
+    assert_ne!(destinations(&before), destinations(&after));
+}
+
+#[test]
+fn without_the_addresses_nothing_is_applied_and_what_is_there_stays() {
+    let error = |class| {
+        Some(Err(CallError {
+            operation: "DescribeManagedPrefixLists",
+            class,
+            code: None,
+            message: "no".to_owned(),
+        }))
+    };
+    for (known, want) in [
+        (None, Disposition::Unobserved),
+        (error(ErrorClass::Transient), Disposition::Unobserved),
+        (error(ErrorClass::AccessDenied), needs(HumanReason::AccessDenied)),
+        (error(ErrorClass::NotFound), needs(HumanReason::WriteRefused)),
+        (Some(Ok(vec![])), needs(HumanReason::WriteRefused)),
+        (Some(Ok(vec!["169.254.0.0/16"])), needs(HumanReason::WriteRefused)),
+    ] {
+        let plan = s3(known);
+        assert_eq!(plan.actions, []);
+        assert_eq!(reasons(&plan), [("Net.Egress", want); 2]);
+        assert_ne!(plan.state, TargetState::Compliant);
+    }
+}
+
+#[test]
+fn a_prefix_list_is_no_way_to_sts() {
+    let spec = FULL_SPEC.replace("{type: CIDR, cidr: 0.0.0.0/0}", "{type: AWSService, service: s3}");
+    let account = AccountObservation {
+        prefix_lists: [("s3".to_owned(), Ok(vec!["52.216.0.0/15".parse().unwrap()]))].into(),
+        ..AccountObservation::default()
+    };
+    let plan = plan_rules(&policy(&spec), &Ok(cluster()), &account).remove(0);
+    assert!(reasons(&plan).contains(&("Net.BlocksOwnCredentials", needs(HumanReason::BlocksOwnCredentials))));
 }
