@@ -274,16 +274,16 @@ impl Aws {
         Ok(())
     }
 
-    /// Creates a symmetric KMS key in the home region and returns its ARN.
+    /// Creates a symmetric KMS key with rotation in the home region and returns its ARN.
     ///
     /// # Errors
     /// The emulator's.
     pub async fn create_key(&self) -> Result<String> {
         let output = self.kms.create_key().send().await?;
-        Ok(output
-            .key_metadata
-            .and_then(|key| key.arn)
-            .ok_or("CreateKey without an ARN")?)
+        let key = output.key_metadata.ok_or("CreateKey without a key")?;
+        let rotation = self.kms.enable_key_rotation().key_id(key.key_id());
+        rotation.send().await?;
+        Ok(key.arn.ok_or("CreateKey without an ARN")?)
     }
 
     /// Reads everything about a role; none when there is no such role.

@@ -20,6 +20,7 @@ mod iam;
 mod kms;
 mod observe;
 mod s3;
+mod s3control;
 mod session;
 mod sts;
 mod time;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::classify::Failure;
 use super::eks::Listed as AssociationListed;
 use super::iam::{Bulk, PolicyVersions};
-use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place};
+use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place, Versioning, wanted};
 use super::session::AccountSession;
 use crate::api::Gating;
 use crate::domain::iam::others::other_roles;
@@ -19,7 +19,6 @@ use crate::domain::observed::{
     AccessLoggingState, AccountObservation, AccountRoles, BucketAcl, BucketObservation, CallerIdentity,
     ClusterObservation, EncryptionState, ExpiryRule, KeyObservation, KeyQuery, ObjectLock, ObjectOwnershipState,
     Observed, PodIdentityAssociation, PublicAccessBlock, Read, ReplicationDestination, RoleObservation,
-    VersioningState,
 };
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 use crate::shelf::Shelf;
@@ -51,9 +50,10 @@ pub(super) struct Readings {
     pub encryption: Shelf<Place, EncryptionState, Failure>,
     pub policy: Shelf<Place, Option<String>, Failure>,
     pub public_access_block: Shelf<Place, Option<PublicAccessBlock>, Failure>,
+    pub account_public_access_block: Shelf<(), Option<PublicAccessBlock>, Failure>,
     pub object_ownership: Shelf<Place, Option<ObjectOwnershipState>, Failure>,
     pub acl: Shelf<Place, BucketAcl, Failure>,
-    pub versioning: Shelf<Place, VersioningState, Failure>,
+    pub versioning: Shelf<Place, Versioning, Failure>,
     pub access_logging: Shelf<Place, Option<AccessLoggingState>, Failure>,
     pub object_lock: Shelf<Place, Option<ObjectLock>, Failure>,
     pub expiry_rules: Shelf<Place, Vec<ExpiryRule>, Failure>,
@@ -76,6 +76,7 @@ impl Readings {
             encryption: Shelf::new(BUCKET_CAPACITY),
             policy: Shelf::new(BUCKET_CAPACITY),
             public_access_block: Shelf::new(BUCKET_CAPACITY),
+            account_public_access_block: Shelf::new(1),
             object_ownership: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             acl: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             versioning: Shelf::new(BUCKET_CAPACITY),
@@ -160,10 +161,12 @@ impl AccountSession {
         } else {
             Ok(None)
         };
-        let (buckets, (roles, account_roles), pod_identity_associations) = futures::join!(
+        let is_private = policy.buckets.iter().any(|bucket| bucket.public_access.is_some());
+        let (buckets, (roles, account_roles), pod_identity_associations, public_access_block) = futures::join!(
             self.buckets(policy, max_age),
             self.roles(policy, max_age),
-            self.associations(policy, max_age)
+            self.associations(policy, max_age),
+            wanted(is_private, self.account_public_access_block(max_age)),
         );
         let associations = pod_identity_associations.as_ref().and_then(|read| read.as_ref().ok());
         let all_roles = account_roles.as_ref().and_then(|read| read.as_deref().ok());
@@ -185,6 +188,7 @@ impl AccountSession {
                 roles: account_roles,
                 pod_identity_associations,
                 prefix_lists,
+                public_access_block,
                 ..AccountObservation::default()
             },
         }
@@ -412,8 +416,7 @@ fn reads_of(target: &BucketTarget, has_roles: bool, read_by_a_role: bool) -> Buc
         object_ownership: cadence(object_ownership.as_ref().map(|c| c.gating)),
         versioning: versioning.is_some(),
         access_logging: cadence(access_logging.as_ref().map(|c| c.gating)),
-        // Nothing judges them yet.
-        details: Cadence::Never,
+        details: Cadence::Occasionally,
     }
 }
 

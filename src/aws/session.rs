@@ -107,9 +107,13 @@ impl Sessions {
         } = settings;
         let session_name = session_name.as_deref().unwrap_or("aidp");
         let s3_endpoint = s3_endpoint(base);
+        let endpoints = Endpoints {
+            path_style: s3_endpoint.is_some(),
+            s3control: s3_endpoint.is_none() || service_endpoint(base, "S3 Control").is_some(),
+        };
         let shared = |config: SdkConfig, label: &str| {
             let caller = Caller::new(label.to_owned(), budgets, metrics.clone());
-            Arc::new(Shared::new(config, s3_endpoint.is_some(), caller))
+            Arc::new(Shared::new(config, endpoints, caller))
         };
         let mut configured = BTreeMap::new();
         for access in accounts {
@@ -183,14 +187,18 @@ fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
     if config.get_origin("endpoint_url").is_client_config() {
         return config.endpoint_url().map(str::to_owned);
     }
+    service_endpoint(config, service).or_else(|| config.endpoint_url().map(str::to_owned))
+}
+
+/// The endpoint that the environment or the profile names for this service alone.
+fn service_endpoint(config: &SdkConfig, service: &str) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id(service)
         .env("AWS_ENDPOINT_URL")
         .profile("endpoint_url")
         .build()
         .ok()?;
-    let of_service = config.service_config().and_then(|services| services.load_config(key));
-    of_service.or_else(|| config.endpoint_url().map(str::to_owned))
+    config.service_config().and_then(|services| services.load_config(key))
 }
 
 async fn account_config(base: &SdkConfig, access: &AccountAccess, session_name: &str) -> SdkConfig {
@@ -252,7 +260,7 @@ impl AccountSession {
 /// What all policies of an account share.
 pub(super) struct Shared {
     config: SdkConfig,
-    path_style: bool,
+    endpoints: Endpoints,
     pub caller: Caller,
     pub readings: Readings,
     clients: Mutex<HashMap<Region, Clients>>,
@@ -260,6 +268,15 @@ pub(super) struct Shared {
     written_roles: Mutex<HashMap<RoleName, Instant>>,
     /// For the calls that no SDK signs.
     credentials: tokio::sync::Mutex<Option<Credentials>>,
+}
+
+/// What the endpoints of the configuration mean for the clients.
+#[derive(Clone, Copy)]
+struct Endpoints {
+    /// Buckets are addressed by path.
+    path_style: bool,
+    /// S3 Control can be reached.
+    s3control: bool,
 }
 
 /// Clients of one region. `…_once` never repeat a request: for writes.
@@ -272,10 +289,13 @@ pub(super) struct Clients {
     pub sts: aws_sdk_sts::Client,
     pub kms: aws_sdk_kms::Client,
     pub eks: aws_sdk_eks::Client,
+    /// None where there is nobody to ask: see `s3control`.
+    pub s3control: Option<aws_sdk_s3control::Client>,
 }
 
 impl Clients {
-    fn new(config: &SdkConfig, path_style: bool) -> Self {
+    fn new(config: &SdkConfig, endpoints: Endpoints) -> Self {
+        let Endpoints { path_style, s3control } = endpoints;
         let once = config.to_builder().retry_config(RetryConfig::disabled()).build();
         let s3 = |config: &SdkConfig| {
             let config = aws_sdk_s3::config::Builder::from(config).force_path_style(path_style);
@@ -289,15 +309,16 @@ impl Clients {
             sts: aws_sdk_sts::Client::new(config),
             kms: aws_sdk_kms::Client::new(config),
             eks: aws_sdk_eks::Client::new(config),
+            s3control: s3control.then(|| aws_sdk_s3control::Client::new(config)),
         }
     }
 }
 
 impl Shared {
-    fn new(config: SdkConfig, path_style: bool, caller: Caller) -> Self {
+    fn new(config: SdkConfig, endpoints: Endpoints, caller: Caller) -> Self {
         Self {
             config,
-            path_style,
+            endpoints,
             caller,
             readings: Readings::new(),
             clients: Mutex::new(HashMap::new()),
@@ -333,7 +354,7 @@ impl Shared {
             by_region.clear();
         }
         let config = self.config.to_builder().region(sdk_region(region)).build();
-        let clients = Clients::new(&config, self.path_style);
+        let clients = Clients::new(&config, self.endpoints);
         by_region.insert(region.clone(), clients.clone());
         clients
     }

@@ -45,6 +45,16 @@ pub enum Control {
     S3Acl,
     /// Versioning is enabled.
     S3Versioning,
+    /// Versions can't be deleted before their time.
+    S3ObjectLock,
+    /// Versions can't be deleted without a second factor.
+    S3MfaDelete,
+    /// No lifecycle rule removes data.
+    S3LifecycleExpiry,
+    /// No replication copies data out of the policy's reach, or writes into the bucket.
+    S3Replication,
+    /// How the objects are encrypted that were there before.
+    S3ExistingObjects,
     /// Access logs are delivered.
     S3AccessLogging,
     /// The bucket refuses writes by the training roles, whatever IAM says.
@@ -96,7 +106,7 @@ pub struct ControlInfo {
 
 impl Control {
     /// Every control, in the order of the table.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 32] = [
         Self::S3Bucket,
         Self::S3DefaultEncryption,
         Self::KmsKeyUsable,
@@ -112,6 +122,11 @@ impl Control {
         Self::S3Acl,
         Self::S3Versioning,
         Self::S3AccessLogging,
+        Self::S3ObjectLock,
+        Self::S3MfaDelete,
+        Self::S3LifecycleExpiry,
+        Self::S3Replication,
+        Self::S3ExistingObjects,
         Self::S3RoleWriteDeny,
         Self::IamRole,
         Self::IamTrust,
@@ -283,6 +298,56 @@ impl Control {
                 prowler: &["s3_bucket_object_versioning"],
                 security_hub: &["S3.14"],
                 aws_config: &["S3_BUCKET_VERSIONING_ENABLED"],
+            },
+            Self::S3ObjectLock => ControlInfo {
+                id: "S3.ObjectLock",
+                part: Part::Buckets,
+                severity: Severity::Low,
+                title: "Object Lock with a default retention keeps versions from being deleted (reported only)",
+                remediation: "enable Object Lock with a default retention; it can't be switched off again",
+                prowler: &["s3_bucket_object_lock"],
+                security_hub: &["S3.15"],
+                aws_config: &["S3_BUCKET_DEFAULT_LOCK_ENABLED"],
+            },
+            Self::S3MfaDelete => ControlInfo {
+                id: "S3.MFADelete",
+                part: Part::Buckets,
+                severity: Severity::Low,
+                title: "versions can't be deleted without a second factor (reported only)",
+                remediation: "enable MFA delete as the account's root user, or Object Lock with a default retention",
+                prowler: &["s3_bucket_no_mfa_delete"],
+                security_hub: &["S3.20"],
+                aws_config: &["S3_BUCKET_MFA_DELETE_ENABLED"],
+            },
+            Self::S3LifecycleExpiry => ControlInfo {
+                id: "S3.LifecycleExpiry",
+                part: Part::Buckets,
+                severity: Severity::Medium,
+                title: "no lifecycle rule removes objects or versions (reported only)",
+                remediation: "remove the rule, or narrow its filter to what may go",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::S3Replication => ControlInfo {
+                id: "S3.Replication",
+                part: Part::Buckets,
+                severity: Severity::Medium,
+                title: "no replication copies the data to a bucket outside the policy, or writes into the bucket (reported only)",
+                remediation: "list the destination in a policy too, or end the replication",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
+            },
+            Self::S3ExistingObjects => ControlInfo {
+                id: "S3.ExistingObjects",
+                part: Part::Buckets,
+                severity: Severity::Low,
+                title: "how objects are encrypted that are older than the setting is not known (reported only)",
+                remediation: "look at EncryptionStatus in an S3 Inventory, and encrypt anew what is weaker (S3 Batch Operations)",
+                prowler: &[],
+                security_hub: &[],
+                aws_config: &[],
             },
             Self::S3RoleWriteDeny => ControlInfo {
                 id: "S3.RoleWriteDeny",

@@ -30,6 +30,8 @@ pub fn action_for(operation: &str) -> Option<&'static str> {
         "DeleteBucketPolicy" => "s3:DeleteBucketPolicy",
         "GetPublicAccessBlock" => "s3:GetBucketPublicAccessBlock",
         "PutPublicAccessBlock" => "s3:PutBucketPublicAccessBlock",
+        // S3 Control's GetPublicAccessBlock, by its name in CloudTrail.
+        "GetAccountPublicAccessBlock" => "s3:GetAccountPublicAccessBlock",
         "GetBucketVersioning" => "s3:GetBucketVersioning",
         "PutBucketVersioning" => "s3:PutBucketVersioning",
         "GetBucketOwnershipControls" => "s3:GetBucketOwnershipControls",
@@ -39,6 +41,9 @@ pub fn action_for(operation: &str) -> Option<&'static str> {
         "PutBucketLogging" => "s3:PutBucketLogging",
         "DescribeManagedPrefixLists" => "ec2:DescribeManagedPrefixLists",
         "GetManagedPrefixListEntries" => "ec2:GetManagedPrefixListEntries",
+        "GetObjectLockConfiguration" => "s3:GetBucketObjectLockConfiguration",
+        "GetBucketLifecycleConfiguration" => "s3:GetLifecycleConfiguration",
+        "GetBucketReplication" => "s3:GetReplicationConfiguration",
         "DescribeKey" => "kms:DescribeKey",
         "GetKeyRotationStatus" => "kms:GetKeyRotationStatus",
         "GetKeyPolicy" => "kms:GetKeyPolicy",
@@ -155,6 +160,13 @@ impl Grants {
         let writes = |gating: Option<Gating>| policy.mode == Mode::Enforce && gating == Some(Gating::Gating);
         let gating = |c: &Controlled<()>| c.gating;
         self.allow(&arn, None, &["HeadBucket"]);
+        // What is only reported, of every bucket.
+        let reports = [
+            "GetObjectLockConfiguration",
+            "GetBucketLifecycleConfiguration",
+            "GetBucketReplication",
+        ];
+        self.allow(&arn, None, &reports);
         for (read, write, gating) in [
             (
                 "GetBucketEncryption",
@@ -188,6 +200,10 @@ impl Grants {
             if writes(gating) {
                 self.allow(&arn, None, &[write]);
             }
+        }
+        if public_access.is_some() {
+            // Of the account, so of no resource.
+            self.allow("*", None, &["GetAccountPublicAccessBlock"]);
         }
         if object_ownership.is_some() {
             self.allow(&arn, None, &["GetBucketAcl"]);

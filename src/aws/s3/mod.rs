@@ -6,6 +6,8 @@ mod ownership;
 mod settings;
 mod versioning;
 
+pub(in crate::aws) use versioning::Versioning;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use super::session::AccountSession;
 use crate::domain::names::{AccountId, BucketName, Region};
 use crate::domain::observed::{
     AccessLoggingState, BucketAcl, BucketDetails, BucketObservation, EncryptionState, ErrorClass, ExpiryRule,
-    ObjectLock, ObjectOwnershipState, PublicAccessBlock, Read, ReplicationDestination, VersioningState,
+    ObjectLock, ObjectOwnershipState, PublicAccessBlock, Read, ReplicationDestination,
 };
 
 /// How long a region that S3 named is taken for granted; a wrong one is found out by the redirect anyway.
@@ -83,7 +85,7 @@ struct Settings {
     public_access_block: Option<Result<Option<PublicAccessBlock>, Failure>>,
     object_ownership: Option<Result<Option<ObjectOwnershipState>, Failure>>,
     acl: Option<Result<BucketAcl, Failure>>,
-    versioning: Option<Result<VersioningState, Failure>>,
+    versioning: Option<Result<Versioning, Failure>>,
     access_logging: Option<Result<Option<AccessLoggingState>, Failure>>,
     object_lock: Option<Result<Option<ObjectLock>, Failure>>,
     expiry_rules: Option<Result<Vec<ExpiryRule>, Failure>>,
@@ -266,7 +268,7 @@ async fn at_times<T, F: Future<Output = T>>(age: Option<Duration>, reading: impl
     }
 }
 
-async fn wanted<T>(is_wanted: bool, reading: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn wanted<T>(is_wanted: bool, reading: impl Future<Output = T>) -> Option<T> {
     if is_wanted { Some(reading.await) } else { None }
 }
 
@@ -285,6 +287,8 @@ fn observation(region: Region, settings: Settings) -> BucketObservation {
         expiry_rules,
         replication,
     } = settings;
+    // It comes with the versioning, and is judged with the details.
+    let mfa_delete = versioning.clone().filter(|_| object_lock.is_some());
     BucketObservation {
         region: gone.map_or(Ok(region), |failure| Err(failure.error)),
         encryption: encryption.map(public),
@@ -292,10 +296,11 @@ fn observation(region: Region, settings: Settings) -> BucketObservation {
         public_access_block: public_access_block.map(public),
         object_ownership: object_ownership.map(public),
         acl: acl.map(public),
-        versioning: versioning.map(public),
+        versioning: versioning.map(|read| public(read.map(|v| v.state))),
         access_logging: access_logging.map(public),
         details: BucketDetails {
             object_lock: object_lock.map(public),
+            mfa_delete: mfa_delete.map(|read| public(read.map(|v| v.mfa_delete))),
             expiry_rules: expiry_rules.map(public),
             replication: replication.map(public),
         },
@@ -328,6 +333,7 @@ fn unreachable_bucket(reads: BucketReads, failure: Failure) -> BucketObservation
         access_logging: (access_logging != Cadence::Never).then(|| Err(error.clone())),
         details: BucketDetails {
             object_lock: (details != Cadence::Never).then(|| Err(error.clone())),
+            mfa_delete: None,
             expiry_rules: (details != Cadence::Never).then(|| Err(error.clone())),
             replication: (details != Cadence::Never).then(|| Err(error.clone())),
         },

@@ -2,7 +2,7 @@
 
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_bucket_versioning::{GetBucketVersioningError, GetBucketVersioningOutput};
-use aws_sdk_s3::types::BucketVersioningStatus;
+use aws_sdk_s3::types::{BucketVersioningStatus, MfaDeleteStatus};
 use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
 use futures::TryFutureExt;
 
@@ -16,8 +16,15 @@ const OPERATION: &str = "GetBucketVersioning";
 /// The root as moto 5.2 spells it; S3's is `VersioningConfiguration`.
 const OTHER_ROOT: &str = "GetBucketVersioningResponse";
 
+/// What `GetBucketVersioning` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::aws) struct Versioning {
+    pub state: VersioningState,
+    pub mfa_delete: bool,
+}
+
 impl AccountSession {
-    pub(in crate::aws) async fn get_bucket_versioning(&self, at: &Place) -> Result<VersioningState, Failure> {
+    pub(in crate::aws) async fn get_bucket_versioning(&self, at: &Place) -> Result<Versioning, Failure> {
         let request = self
             .clients(&at.region)
             .s3
@@ -27,12 +34,14 @@ impl AccountSession {
             .send()
             .or_else(async |error| under_other_root(&error).ok_or(error));
         let output = self.shared.caller.read(Service::S3, OPERATION, request).await?;
-        match output.status() {
-            None => Ok(VersioningState::Unversioned),
-            Some(BucketVersioningStatus::Enabled) => Ok(VersioningState::Enabled),
-            Some(BucketVersioningStatus::Suspended) => Ok(VersioningState::Suspended),
-            Some(_) => Err(Failure::incomplete(OPERATION, "status that is known")),
-        }
+        let state = match output.status() {
+            None => VersioningState::Unversioned,
+            Some(BucketVersioningStatus::Enabled) => VersioningState::Enabled,
+            Some(BucketVersioningStatus::Suspended) => VersioningState::Suspended,
+            Some(_) => return Err(Failure::incomplete(OPERATION, "status that is known")),
+        };
+        let mfa_delete = output.mfa_delete() == Some(&MfaDeleteStatus::Enabled);
+        Ok(Versioning { state, mfa_delete })
     }
 }
 

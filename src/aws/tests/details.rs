@@ -56,6 +56,7 @@ async fn details(aws: &Aws) -> BucketDetails {
 async fn every_setting_is_read() {
     let aws = Aws::new(|request, _| everything_set(request)).await;
     let expected = BucketDetails {
+        mfa_delete: None,
         object_lock: Some(Ok(Some(ObjectLock {
             default_retention: Some(Retention {
                 mode: Some("COMPLIANCE".to_owned()),
@@ -86,6 +87,7 @@ async fn every_setting_is_read() {
 async fn what_is_not_set_is_absent_and_not_an_error() {
     let aws = Aws::new(|request, _| nothing_set(request)).await;
     let expected = BucketDetails {
+        mfa_delete: None,
         object_lock: Some(Ok(None)),
         expiry_rules: Some(Ok(Vec::new())),
         replication: Some(Ok(BTreeSet::new())),
@@ -99,6 +101,7 @@ async fn a_page_that_is_no_answer_is_never_a_setting() {
         let aws = Aws::new(move |_, _| answer.clone()).await;
         let BucketDetails {
             object_lock,
+            mfa_delete: _,
             expiry_rules,
             replication,
         } = details(&aws).await;

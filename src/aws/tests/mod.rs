@@ -103,6 +103,7 @@ fn operation(request: &http::Request<SdkBody>, body: &str) -> String {
     match path[..] {
         ["clusters", _, "pod-identity-associations"] => return "ListPodIdentityAssociations".to_owned(),
         ["clusters", _, "pod-identity-associations", _] => return "DescribePodIdentityAssociation".to_owned(),
+        [_, "configuration", "publicAccessBlock"] => return "GetAccountPublicAccessBlock".to_owned(),
         _ => {}
     }
     let setting = request

@@ -17,8 +17,12 @@ fn empty_account(request: &Request, account: &str) -> Answer {
         "GetBucketEncryption" => s3_error(404, "ServerSideEncryptionConfigurationNotFoundError"),
         "GetBucketPolicy" => s3_error(404, "NoSuchBucketPolicy"),
         "GetPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
+        "GetAccountPublicAccessBlock" => iam_error(404, "NoSuchPublicAccessBlockConfiguration", "not set"),
         "GetBucketOwnershipControls" => ownership_answer("BucketOwnerEnforced"),
         "GetBucketVersioning" => versioning_answer(""),
+        "GetObjectLockConfiguration" => s3_error(404, "ObjectLockConfigurationNotFoundError"),
+        "GetBucketLifecycleConfiguration" => s3_error(404, "NoSuchLifecycleConfiguration"),
+        "GetBucketReplication" => s3_error(404, "ReplicationConfigurationNotFoundError"),
         "GetBucketLogging" => logging_answer(""),
         "DescribeKey" => Answer {
             status: 400,
@@ -87,17 +91,18 @@ async fn everything_named_or_claimed_is_read_and_nothing_else() {
         .collect();
     let wanted = "arn:aws:kms:eu-west-1:123456789012:key/11111111-1111-1111-1111-111111111111";
     assert_eq!(keys, [(HOME, wanted, true)]);
-    // The caller, six settings, one bucket policy, all roles twice, one managed policy, one key: regions are in the
-    // inventory.
-    assert_eq!(aws.requests().len(), 12);
+    // The caller, six settings, three reports, one bucket policy, the account's block, all roles twice, one managed policy, one key:
+    // regions are in the inventory.
+    assert_eq!(aws.requests().len(), 16);
+    assert_eq!(seen.account.public_access_block, Some(Ok(None)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_bucket_that_is_new_to_the_policy_costs_one_call_more_for_its_region() {
     let aws = Aws::new(|request, _| empty_account(request, ACCOUNT)).await;
     aws.session.observe(&policy(FULL_SPEC), AGE).await;
-    let s3 = |o: &String| o.contains("Bucket") || o.contains("PublicAccessBlock");
-    assert_eq!(aws.operations().iter().filter(|o| s3(o)).count(), 7);
+    let s3 = |o: &String| o.contains("Bucket") || o == "GetPublicAccessBlock";
+    assert_eq!(aws.operations().iter().filter(|o| s3(o)).count(), 9);
     assert_eq!(aws.count("HeadBucket"), 1);
 }
 
@@ -144,7 +149,7 @@ async fn many_policies_of_one_account_read_nothing_twice_in_a_sweep() {
     let policy = with_inventory();
     let looks = (0..5).map(|_| aws.session.observe(&policy, AGE));
     let seen = futures::future::join_all(looks).await;
-    assert_eq!(aws.requests().len(), 12);
+    assert_eq!(aws.requests().len(), 16);
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
 }
 
@@ -214,4 +219,27 @@ async fn awss_policies_on_a_role_that_a_service_account_can_also_assume_are_read
     let seen = aws.session.observe(&policy(FULL_SPEC), AGE).await;
     let read: Vec<_> = seen.managed_policies.keys().map(String::as_str).collect();
     assert_eq!(read, ["arn:aws:iam::123456789012:policy/training-boundary", managed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_accounts_public_access_block_is_read_once_for_all() {
+    let aws = Aws::new(|request, _| match request.operation.as_str() {
+        "GetAccountPublicAccessBlock" => ok(BLOCKED),
+        other => panic!("{other}"),
+    })
+    .await;
+    let first = aws.session.account_public_access_block(AGE).await;
+    let all_on = first.clone().unwrap().unwrap();
+    assert!(all_on.block_public_policy && all_on.restrict_public_buckets);
+    assert_eq!(aws.session.account_public_access_block(AGE).await, first);
+    let requests = aws.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].host, format!("{ACCOUNT}.s3-control.{HOME}.amazonaws.com"));
+
+    let refused = Aws::new(|_, _| iam_error(403, "AccessDenied", "no")).await;
+    let error = refused.session.account_public_access_block(AGE).await.unwrap_err();
+    assert_eq!(
+        (error.operation, error.class),
+        ("GetAccountPublicAccessBlock", ErrorClass::AccessDenied)
+    );
 }

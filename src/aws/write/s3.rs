@@ -156,7 +156,7 @@ impl AccountSession {
         seen: VersioningState,
         guard: &dyn WriteGuard,
     ) -> Outcome {
-        if self.get_bucket_versioning(at).await? != seen {
+        if self.get_bucket_versioning(at).await?.state != seen {
             self.shared.readings.versioning.invalidate(at);
             return Ok(Written::ChangedUnderneath);
         }
@@ -179,7 +179,7 @@ impl AccountSession {
         self.shared.readings.versioning.invalidate(at);
         put?;
         let found = self.get_bucket_versioning(at).await?;
-        Ok(observed(found == VersioningState::Enabled))
+        Ok(observed(found.state == VersioningState::Enabled))
     }
 
     /// A policy that names a role which is only seconds old is refused as malformed until S3 knows the role.

@@ -9,6 +9,8 @@ use super::Read;
 pub struct BucketDetails {
     /// `GetObjectLockConfiguration`; `Ok(None)` = off.
     pub object_lock: Option<Read<Option<ObjectLock>>>,
+    /// MFA delete, as `GetBucketVersioning` says; no read of its own.
+    pub mfa_delete: Option<Read<bool>>,
     /// Rules of `GetBucketLifecycleConfiguration` that expire objects; empty = none.
     pub expiry_rules: Option<Read<Vec<ExpiryRule>>>,
     /// `GetBucketReplication`: the rules' destinations; empty = no replication.

@@ -16,13 +16,13 @@ fn audit_needs_reads_only() {
     assert_eq!(
         rights(&[&FULL_SPEC.replace("mode: Enforce", "mode: Audit")]),
         json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles"], "Resource": ["*"]},
+            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "s3:GetAccountPublicAccessBlock"], "Resource": ["*"]},
             {"Effect": "Allow", "Action": ["iam:GetPolicy", "iam:GetPolicyVersion"], "Resource": ["arn:aws:iam::*:policy/*"]},
             {"Effect": "Allow", "Action": ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"], "Resource": [ROLE]},
             {"Effect": "Allow", "Action": ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListGrants"], "Resource": [KEYS]},
             {"Effect": "Allow", "Action": [
-                "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
-                "s3:GetEncryptionConfiguration", "s3:ListBucket",
+                "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
+                "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket",
             ], "Resource": [BUCKET]},
         ]})
     );
@@ -35,7 +35,7 @@ fn enforce_writes_the_enforced_controls_and_makes_roles_only_under_the_boundary(
         json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"], "Resource": [ROLE],
              "Condition": {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}},
-            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles"], "Resource": ["*"]},
+            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "s3:GetAccountPublicAccessBlock"], "Resource": ["*"]},
             {"Effect": "Allow", "Action": ["iam:GetPolicy", "iam:GetPolicyVersion"], "Resource": ["arn:aws:iam::*:policy/*"]},
             {"Effect": "Allow", "Action": [
                 "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:TagRole",
@@ -43,8 +43,8 @@ fn enforce_writes_the_enforced_controls_and_makes_roles_only_under_the_boundary(
             ], "Resource": [ROLE]},
             {"Effect": "Allow", "Action": ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListGrants"], "Resource": [KEYS]},
             {"Effect": "Allow", "Action": [
-                "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
-                "s3:GetEncryptionConfiguration", "s3:ListBucket", "s3:PutBucketLogging", "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
+                "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
+                "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket", "s3:PutBucketLogging", "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
                 "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration",
             ], "Resource": [BUCKET]},
         ]})
@@ -62,7 +62,8 @@ buckets: [{name: fraud-training-data}]
     assert_eq!(
         rights(&[spec]),
         json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": [
-            "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketVersioning", "s3:ListBucket", "s3:PutBucketVersioning",
+            "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketVersioning",
+            "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket", "s3:PutBucketVersioning",
         ], "Resource": [BUCKET]}]})
     );
 }

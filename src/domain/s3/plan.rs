@@ -13,7 +13,7 @@ use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 use super::bucket_policy::{self, Part};
 use super::encryption::DefaultKey;
 use super::unread;
-use super::{encryption, leave, settings};
+use super::{encryption, leave, private, reports, settings};
 
 /// Judges every bucket of the policy, and those that have left it and are still in its inventory.
 pub fn plan_buckets(policy: &ValidatedPolicy, observed: &Observed) -> Vec<TargetPlan> {
@@ -74,6 +74,7 @@ pub fn plan_bucket(
         acl,
         versioning: seen_versioning,
         access_logging: seen_logging,
+        // In the reports.
         details: _,
     } = seen;
     let region = match region {
@@ -108,6 +109,7 @@ pub fn plan_bucket(
     if let (Some(part), Some(stuck)) = (&mut encryption_part, bucket_policy::key_rule_stuck(&policy_part)) {
         encryption::hold_back(part, stuck, encryption::ONLY_THE_OLD_KEY);
     }
+    let of_account = observed.account.public_access_block.as_ref();
     // The policy first: it must let a new key in before the default is switched to it, and the public access block may
     // refuse later policies.
     let parts = [
@@ -115,7 +117,7 @@ pub fn plan_bucket(
         encryption_part,
         public_access
             .as_ref()
-            .map(|c| settings::public_access_block(name, region, c.gating, public_access_block.as_ref())),
+            .map(|c| private::plan(name, region, c.gating, public_access_block.as_ref(), of_account)),
         versioning
             .as_ref()
             .map(|c| settings::versioning(name, region, c.gating, seen_versioning.as_ref())),
@@ -135,6 +137,7 @@ pub fn plan_bucket(
         findings.extend(found);
         actions.extend(action);
     }
+    findings.extend(reports::findings(policy, target, seen));
     let facts = TargetFacts {
         region: Some(region.to_string()),
         ..TargetFacts::default()

@@ -1,27 +1,18 @@
-//! The settings of a bucket besides encryption: public access block, Object Ownership, versioning, access logging.
+//! The settings of a bucket besides encryption: Object Ownership, versioning, access
+//! logging. (The public access block is in `private`.)
 
 use crate::api::Gating;
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::{BucketName, Region};
-use crate::domain::observed::{
-    AccessLoggingState, BucketAcl, Grantee, ObjectOwnershipState, PublicAccessBlock, Read, VersioningState,
-};
+use crate::domain::observed::{AccessLoggingState, BucketAcl, Grantee, ObjectOwnershipState, Read, VersioningState};
 use crate::domain::policy::{Controlled, WantAccessLogging};
 
 use super::bucket_policy::Part;
 use super::unread;
 
-/// All four settings on: S3 replaces the four at once.
-const ALL_ON: PublicAccessBlock = PublicAccessBlock {
-    block_public_acls: true,
-    ignore_public_acls: true,
-    block_public_policy: true,
-    restrict_public_buckets: true,
-};
-
-fn finding(control: Control, bucket: &BucketName, gating: Gating) -> Finding {
+pub(super) fn finding(control: Control, bucket: &BucketName, gating: Gating) -> Finding {
     let disposition = match gating {
         Gating::Gating => Disposition::Repair,
         Gating::ReportOnly => Disposition::Note,
@@ -29,7 +20,7 @@ fn finding(control: Control, bucket: &BucketName, gating: Gating) -> Finding {
     Finding::new(control, Target::Bucket(bucket.clone()), gating, disposition)
 }
 
-fn part(findings: Vec<Finding>, gating: Gating, action: Action) -> Part {
+pub(super) fn part(findings: Vec<Finding>, gating: Gating, action: Action) -> Part {
     let repairs: Vec<_> = findings.iter().map(Finding::key).collect();
     Part {
         action: (gating == Gating::Gating && !findings.is_empty()).then_some(PlannedAction { action, repairs }),
@@ -38,7 +29,7 @@ fn part(findings: Vec<Finding>, gating: Gating, action: Action) -> Part {
 }
 
 /// What a reading comes to: the value, or the findings that stand for its absence.
-fn value<'a, T>(
+pub(super) fn value<'a, T>(
     read: Option<&'a Read<T>>,
     control: Control,
     bucket: &BucketName,
@@ -52,60 +43,6 @@ fn value<'a, T>(
         None => Vec::new(),
     };
     Err(findings)
-}
-
-/// Judges the public access block of a bucket.
-pub(super) fn public_access_block(
-    bucket: &BucketName,
-    region: &Region,
-    gating: Gating,
-    read: Option<&Read<Option<PublicAccessBlock>>>,
-) -> Part {
-    const PATH: &str = "publicAccessBlock";
-    let control = Control::S3PublicAccessBlock;
-    let state = match value(read, control, bucket, gating, PATH) {
-        Ok(state) => *state,
-        Err(findings) => return Part { findings, action: None },
-    };
-    let findings = match state {
-        None => vec![
-            finding(control, bucket, gating)
-                .diff(PATH, "all four on", "absent")
-                .message(unread::repaired(
-                    gating,
-                    "nothing keeps the bucket from being made public; all four settings are switched on",
-                )),
-        ],
-        Some(PublicAccessBlock {
-            block_public_acls,
-            ignore_public_acls,
-            block_public_policy,
-            restrict_public_buckets,
-        }) => [
-            ("blockPublicAcls", block_public_acls),
-            ("ignorePublicAcls", ignore_public_acls),
-            ("blockPublicPolicy", block_public_policy),
-            ("restrictPublicBuckets", restrict_public_buckets),
-        ]
-        .into_iter()
-        .filter(|(_, on)| !on)
-        .map(|(name, _)| {
-            finding(control, bucket, gating)
-                .diff(format!("{PATH}.{name}"), "true", "false")
-                .message(unread::repaired(
-                    gating,
-                    "the bucket can be made public this way; the setting is switched on",
-                ))
-        })
-        .collect(),
-    };
-    let action = Action::PutPublicAccessBlock {
-        bucket: bucket.clone(),
-        region: region.clone(),
-        seen: state,
-        settings: ALL_ON,
-    };
-    part(findings, gating, action)
 }
 
 /// Judges the versioning of a bucket.

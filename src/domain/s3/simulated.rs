@@ -142,7 +142,10 @@ pub(super) fn around(policy: &ValidatedPolicy) -> Observed {
         roles: policy.roles.iter().map(|role| (role.name.clone(), Ok(None))).collect(),
         managed_policies: boundaries.map(|arn| (arn, Ok(boundary.to_owned()))).collect(),
         keys: keys.collect(),
-        account: AccountObservation::default(),
+        account: AccountObservation {
+            public_access_block: Some(Ok(None)),
+            ..AccountObservation::default()
+        },
         cluster: Err(failed("ListNamespaces", ErrorClass::Transient, "not looked at")),
     }
 }

@@ -6,6 +6,7 @@ use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::BucketName;
 use crate::domain::observed::{CallError, ErrorClass};
+use crate::domain::rights::action_for;
 
 /// The value shown for a control that the server or the kind of bucket does not have.
 pub const NOT_APPLICABLE: &str = "NotApplicable";
@@ -42,6 +43,37 @@ pub(super) fn failed(control: Control, bucket: &BucketName, gating: Gating, path
         ErrorClass::Unsupported => {
             let reason = format!("the server has no {}", error.operation);
             not_applicable(control, bucket, gating, path, &reason)
+        }
+    }
+}
+
+/// The same for a reading of the account as a whole.
+pub(super) fn account(control: Control, bucket: &BucketName, gating: Gating, path: &str, error: &CallError) -> Finding {
+    match error.class {
+        ErrorClass::AccessDenied => {
+            let code = error.code.as_deref().unwrap_or(error.operation);
+            let refused = Disposition::NeedsHuman(HumanReason::AccessDenied);
+            Finding::new(control, Target::Bucket(bucket.clone()), gating, refused)
+                .diff(path, "readable", code)
+                .message(format!(
+                    "AWS refuses {}, so what holds for the bucket is not known and nothing is written; grant the operator {} on *",
+                    error.operation,
+                    iam_action(error.operation)
+                ))
+        }
+        // The account is there, so this is no word about the bucket.
+        ErrorClass::NotFound
+        | ErrorClass::Credentials
+        | ErrorClass::Throttled
+        | ErrorClass::Transient
+        | ErrorClass::Terminal
+        | ErrorClass::Unsupported => {
+            Finding::new(control, Target::Bucket(bucket.clone()), gating, Disposition::Unobserved)
+                .diff(path, "readable", "unknown")
+                .message(format!(
+                    "{} failed and is tried again: {}",
+                    error.operation, error.message
+                ))
         }
     }
 }
@@ -97,12 +129,7 @@ pub(super) fn missing(bucket: &BucketName) -> Finding {
     .message("the bucket does not exist in this account; create it, or correct its name in the policy")
 }
 
-/// The IAM action behind an operation, where the names differ (Service Authorization Reference, "Actions defined by S3").
+/// The IAM action behind an operation.
 fn iam_action(operation: &str) -> String {
-    match operation {
-        "HeadBucket" => "s3:ListBucket".to_owned(),
-        "GetBucketEncryption" => "s3:GetEncryptionConfiguration".to_owned(),
-        "GetPublicAccessBlock" => "s3:GetBucketPublicAccessBlock".to_owned(),
-        other => format!("s3:{other}"),
-    }
+    action_for(operation).map_or_else(|| format!("s3:{operation}"), str::to_owned)
 }
