@@ -45,7 +45,7 @@ fn default_interval() -> String {
     validation = ("self.metadata.name.size() <= 52", "metadata.name may have 52 characters at most: it becomes part of names in AWS and of NetworkPolicies")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("has(self.buckets) || has(self.trainingRoles) || has(self.egress)", "the policy protects nothing: name at least one of buckets, trainingRoles, egress"))]
+#[x_kube(validation = ("has(self.buckets) || has(self.bucketSelectors) || has(self.trainingRoles) || has(self.egress)", "the policy protects nothing: name at least one of buckets, bucketSelectors, trainingRoles, egress"))]
 #[x_kube(validation = ("!has(self.trainingRoles) || !self.trainingRoles.exists(r, has(r.read)) || [(has(self.buckets) ? self.buckets : []).transformMapEntry(i, b, {b.name: true})].all(m, self.trainingRoles.all(r, !has(r.read) || r.read.all(x, x.bucket in m)))", "trainingRoles[].read[].bucket must be one of spec.buckets[].name: a role can only be given data that this policy protects"))]
 #[x_kube(validation = ("!has(self.trainingRoles) || has(self.buckets)", "trainingRoles need spec.buckets: name the buckets that the roles read"))]
 #[x_kube(validation = ("!has(self.bucketControls) || !has(self.bucketControls.encryption) || !has(self.bucketControls.encryption.kmsKeys) || self.bucketControls.encryption.kmsKeys.exists(k, k.region == self.account.region)", "bucketControls.encryption.kmsKeys needs a key for account.region: a KMS key works only in its bucket's region"))]
@@ -83,6 +83,13 @@ pub struct AIDataProtectionPolicySpec {
     #[schemars(length(min = 1, max = 2000))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub buckets: Vec<Bucket>,
+
+    /// Buckets to protect that are found by their names and tags, as they come and go. A bucket that spec.buckets names is
+    /// as it says there. At most 50 selectors, and 2000 buckets found by all of them together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub bucket_selectors: Vec<BucketSelector>,
 
     /// The IAM roles of the training workloads; created under path /aidp/. At most 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -373,6 +380,38 @@ pub struct Bucket {
     /// Controls of this bucket that differ from bucketControls, field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub controls: Option<BucketControlsOverride>,
+}
+
+/// Buckets of the account by name and tags; bucketControls hold for them. A bucket that it once found and finds no more
+/// stays protected, with a finding, until it is deleted or an administrator releases it by annotation aidp.dev/release.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("has(self.namePrefix) || has(self.matchTags)", "a bucket selector may not be empty: give namePrefix, matchTags, or both"))]
+pub struct BucketSelector {
+    /// Name of the selector.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"))]
+    pub name: String,
+    /// How the bucket's name starts; taken literally. Default: any name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = ("self.matches('^[a-z0-9][a-z0-9.-]*$')", "start of a bucket name expected: lower-case letters, digits, dots and hyphens; no wildcard, no s3://, no ARN"))]
+    pub name_prefix: Option<String>,
+    /// Tags that the bucket carries, all of them. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["key".into()]))]
+    pub match_tags: Vec<BucketTag>,
+}
+
+/// A tag of a bucket.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
+pub struct BucketTag {
+    /// Key; taken literally.
+    #[schemars(length(min = 1, max = 128))]
+    pub key: String,
+    /// Value; taken literally.
+    #[schemars(length(max = 256))]
+    pub value: String,
 }
 
 /// What one bucket has different from `bucketControls`.

@@ -136,6 +136,10 @@ pub struct BucketTargetStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub region: Option<String>,
+    /// Name of the bucket selector that found it; absent where the spec names the bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub selector: Option<String>,
     /// State.
     pub state: TargetState,
 }

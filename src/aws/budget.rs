@@ -54,6 +54,8 @@ pub struct Budgets {
     pub eks: Budget,
     /// EC2: "Describe" calls share a bucket of 100 that refills with 20 a second with everybody else in the region.
     pub ec2: Budget,
+    /// Resource Groups Tagging API: `GetResources` allows 15 requests a second, all callers of the account together.
+    pub tagging: Budget,
 }
 
 impl Default for Budgets {
@@ -65,6 +67,7 @@ impl Default for Budgets {
             kms: Budget::new(10, 20, 4),
             ec2: Budget::new(2, 10, 2),
             eks: Budget::new(5, 50, 4),
+            tagging: Budget::new(5, 10, 4),
         }
     }
 }
@@ -115,6 +118,7 @@ pub(super) struct Lanes {
     kms: Lane,
     eks: Lane,
     ec2: Lane,
+    tagging: Lane,
 }
 
 impl Lanes {
@@ -126,6 +130,7 @@ impl Lanes {
             kms,
             ec2,
             eks,
+            tagging,
         } = *budgets;
         Self {
             s3: Lane::new(s3),
@@ -134,6 +139,7 @@ impl Lanes {
             kms: Lane::new(kms),
             ec2: Lane::new(ec2),
             eks: Lane::new(eks),
+            tagging: Lane::new(tagging),
         }
     }
 
@@ -145,6 +151,7 @@ impl Lanes {
             Service::Kms => &self.kms,
             Service::Ec2 => &self.ec2,
             Service::Eks => &self.eks,
+            Service::Tagging => &self.tagging,
         }
     }
 }

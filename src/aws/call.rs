@@ -39,6 +39,8 @@ pub enum Service {
     Eks,
     /// EC2.
     Ec2,
+    /// Resource Groups Tagging API.
+    Tagging,
 }
 
 impl Service {
@@ -51,6 +53,7 @@ impl Service {
             Self::Kms => "kms",
             Self::Ec2 => "ec2",
             Self::Eks => "eks",
+            Self::Tagging => "tagging",
         }
     }
 }

@@ -14,6 +14,7 @@ mod budget;
 mod call;
 mod classify;
 mod ec2;
+mod discover;
 mod eks;
 mod http;
 mod iam;

@@ -8,6 +8,7 @@ use futures::{StreamExt, stream};
 use ipnet::IpNet;
 
 use super::classify::Failure;
+use super::discover::{Listed, TagQuery, Tagged};
 use super::eks::Listed as AssociationListed;
 use super::iam::{Bulk, PolicyVersions};
 use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place, Versioning, wanted};
@@ -40,6 +41,8 @@ const ASSOCIATION_CAPACITY: usize = 5_000;
 const PREFIX_LIST_CAPACITY: usize = 200;
 /// Prefix lists of one policy read at once.
 const CONCURRENT_PREFIX_LISTS: usize = 2;
+/// Most searches for buckets of an account whose results are kept.
+const SEARCH_CAPACITY: usize = 256;
 /// Keys of one policy read at once.
 const CONCURRENT_KEYS: usize = 4;
 
@@ -60,6 +63,9 @@ pub(super) struct Readings {
     pub replication: Shelf<Place, BTreeSet<ReplicationDestination>, Failure>,
     pub keys: Shelf<KeyQuery, KeyObservation, Failure>,
     pub prefix_lists: Shelf<(Region, String), Vec<IpNet>, Failure>,
+    /// By prefix.
+    pub bucket_lists: Shelf<String, Listed, Failure>,
+    pub tagged_buckets: Shelf<TagQuery, Tagged, Failure>,
     pub roles: Shelf<RoleName, Option<RoleObservation>, Failure>,
     pub account_roles: Shelf<(), Bulk, Failure>,
     pub managed_policies: Shelf<String, String, Failure>,
@@ -86,6 +92,8 @@ impl Readings {
             replication: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             keys: Shelf::new(KEY_CAPACITY),
             prefix_lists: Shelf::new(PREFIX_LIST_CAPACITY),
+            bucket_lists: Shelf::new(SEARCH_CAPACITY),
+            tagged_buckets: Shelf::new(SEARCH_CAPACITY),
             roles: Shelf::new(ROLE_CAPACITY),
             account_roles: Shelf::new(1),
             managed_policies: Shelf::new(ROLE_CAPACITY),
@@ -161,6 +169,15 @@ impl AccountSession {
         } else {
             Ok(None)
         };
+        let selected = self.discover(policy, max_age).await;
+        // What the selectors found is part of the policy from here on.
+        let covered;
+        let policy = if policy.selectors.is_empty() {
+            policy
+        } else {
+            covered = policy.clone().cover(&selected);
+            &covered
+        };
         let is_private = policy.buckets.iter().any(|bucket| bucket.public_access.is_some());
         let (buckets, (roles, account_roles), pod_identity_associations, public_access_block) = futures::join!(
             self.buckets(policy, max_age),
@@ -189,6 +206,7 @@ impl AccountSession {
                 pod_identity_associations,
                 prefix_lists,
                 public_access_block,
+                selected,
                 ..AccountObservation::default()
             },
         }
@@ -223,7 +241,7 @@ impl AccountSession {
     }
 
     async fn buckets(&self, policy: &ValidatedPolicy, max_age: Duration) -> BTreeMap<BucketName, BucketObservation> {
-        let regions = inventory_regions(policy);
+        let regions = known_regions(policy);
         stream::iter(bucket_reads(policy))
             .map(|(bucket, reads)| {
                 let region = regions.get(&bucket).cloned();
@@ -339,13 +357,14 @@ fn attached_to_others(
 /// Readings of roles by name.
 type Roles = BTreeMap<RoleName, Read<Option<RoleObservation>>>;
 
-/// Region of each bucket as far as the inventory knows it.
-fn inventory_regions(policy: &ValidatedPolicy) -> BTreeMap<BucketName, Region> {
+/// Region of each bucket as far as the inventory or the search for it knows it.
+fn known_regions(policy: &ValidatedPolicy) -> BTreeMap<BucketName, Region> {
     let known = policy.inventory.buckets.iter().filter_map(|bucket| {
         let region = Region::new(bucket.region.as_ref()?).ok()?;
         Some((BucketName::new(&bucket.name).ok()?, region))
     });
-    known.collect()
+    let found = policy.selected_regions();
+    known.chain(found).collect()
 }
 
 /// The keys that the policy's buckets are encrypted with, and those that they shall be encrypted with.

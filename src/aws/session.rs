@@ -291,6 +291,7 @@ pub(super) struct Clients {
     pub eks: aws_sdk_eks::Client,
     /// None where there is nobody to ask: see `s3control`.
     pub s3control: Option<aws_sdk_s3control::Client>,
+    pub tagging: aws_sdk_resourcegroupstagging::Client,
 }
 
 impl Clients {
@@ -310,6 +311,7 @@ impl Clients {
             kms: aws_sdk_kms::Client::new(config),
             eks: aws_sdk_eks::Client::new(config),
             s3control: s3control.then(|| aws_sdk_s3control::Client::new(config)),
+            tagging: aws_sdk_resourcegroupstagging::Client::new(config),
         }
     }
 }

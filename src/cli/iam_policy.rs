@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::plan::policies;
 use crate::config::{Config, ConfigArgs};
 use crate::domain::policy::ValidatedPolicy;
-use crate::domain::rights::{MANAGED_POLICY_LIMIT, operator_policy};
+use crate::domain::rights::{MANAGED_POLICY_LIMIT, operator_policy, selectors_without_prefix};
 
 /// Print the least IAM policy that the operator needs for policies in files, all of one account.
 ///
@@ -23,7 +23,12 @@ impl IamPolicy {
     pub(super) fn run(self) -> ExitCode {
         let Self { file, config } = self;
         match print(config, &file) {
-            Ok(document) => {
+            Ok((document, wide)) => {
+                for selector in wide {
+                    eprintln!(
+                        "aidp iam-policy: {selector} finds buckets by tag alone, and rights on buckets can't be bound to tags; they are on every bucket that the configuration allows (allowedBuckets); give it a namePrefix"
+                    );
+                }
                 let size = document.to_string().len();
                 if size > MANAGED_POLICY_LIMIT {
                     eprintln!(
@@ -43,8 +48,10 @@ impl IamPolicy {
     }
 }
 
-fn print(config: ConfigArgs, files: &[String]) -> Result<serde_json::Value, Vec<String>> {
+/// The document, and the selectors for which it is wider than anybody likes.
+fn print(config: ConfigArgs, files: &[String]) -> Result<(serde_json::Value, Vec<String>), Vec<String>> {
     let config: Config = config.load().map_err(|e| vec![e.to_string()])?;
     let policies: Vec<ValidatedPolicy> = policies(&config, files)?;
-    operator_policy(&policies).map_err(|e| vec![e.to_string()])
+    let document = operator_policy(&policies).map_err(|e| vec![e.to_string()])?;
+    Ok((document, selectors_without_prefix(&policies)))
 }

@@ -18,9 +18,11 @@ use crate::domain::report::{READY, Reason, condition};
 pub struct Claims {
     /// Name of the policy.
     name: String,
+    /// It enforces, and is not going: it may want more.
+    wants: bool,
     /// When it was created; one without comes last.
     created: Option<Timestamp>,
-    /// What its spec names, as the plan knows it.
+    /// What its spec names or its selectors found, as the plan knows it.
     wanted: BTreeMap<Claimed, Target>,
     /// What its inventory holds.
     held: BTreeSet<Claimed>,
@@ -54,6 +56,7 @@ impl Claims {
         };
         // A policy that is going holds what it may still revert, and wants nothing new.
         if metadata.deletion_timestamp.is_none() {
+            claims.wants = true;
             // Names that are none are left out; validation refuses them.
             let buckets = spec.buckets.iter().filter_map(|b| BucketName::new(&b.name).ok());
             let roles = spec.training_roles.iter().filter_map(|r| RoleName::new(&r.name).ok());
@@ -81,6 +84,17 @@ impl Claims {
                 .collect();
         }
         claims
+    }
+
+    /// The same with buckets that its selectors found.
+    #[must_use]
+    pub fn wanting<'a>(mut self, selected: impl IntoIterator<Item = &'a BucketName>) -> Self {
+        if self.wants {
+            let found = selected.into_iter();
+            self.wanted
+                .extend(found.map(|b| (Claimed::Bucket(b.to_string()), Target::Bucket(b.clone()))));
+        }
+        self
     }
 
     /// Name of the policy.

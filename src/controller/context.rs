@@ -23,7 +23,7 @@ use crate::cluster::{Cluster, KubeMetrics, NamespaceSeen, NetworkPolicySeen, Pod
 use crate::config::{ClusterFacts, Config};
 use crate::domain::egress::Selector;
 use crate::domain::egress::desired::label_selector;
-use crate::domain::policy::Conflicts;
+use crate::domain::policy::{Conflicts, Selection};
 
 /// A policy as the watch gives it: one that does not decode must not stop the others.
 pub(super) type Guarded = DeserializeGuard<AIDataProtectionPolicy>;
@@ -137,16 +137,32 @@ impl Context {
         }
     }
 
-    /// What other policies hold of what this one names.
+    /// What other policies hold of what this one names, or its selectors found; noted, to see when that changes.
     pub fn conflicts(&self, policy: &AIDataProtectionPolicy) -> Conflicts {
         let others = self.all_claims();
-        Claims::of(policy, self.config.max_mode).conflicts(&others)
+        let conflicts = self.claims(policy).conflicts(&others);
+        self.notes().entry(policy.name_any()).or_default().conflicts = conflicts.clone();
+        conflicts
+    }
+
+    /// Which buckets a policy's selectors found: it claims them like those that it names.
+    pub fn note_selected(&self, policy: &str, selection: &Selection) {
+        let selected = selection.origins.keys().cloned().collect();
+        self.notes().entry(policy.to_owned()).or_default().selected = selected;
+    }
+
+    fn claims(&self, policy: &AIDataProtectionPolicy) -> Claims {
+        let claims = Claims::of(policy, self.config.max_mode);
+        match self.notes().get(&policy.name_any()) {
+            Some(notes) => claims.wanting(&notes.selected),
+            None => claims,
+        }
     }
 
     fn all_claims(&self) -> Vec<Claims> {
         let policies = self.store.state();
         let decoded = policies.iter().filter_map(|guarded| guarded.0.as_ref().ok());
-        decoded.map(|p| Claims::of(p, self.config.max_mode)).collect()
+        decoded.map(|p| self.claims(p)).collect()
     }
 
     /// Policies for which it has changed who holds what; each is to be reconciled.

@@ -2,6 +2,8 @@
 //!
 //! Suspension does not hold a deletion up. In mode Audit, the operator's ceiling included, nothing is taken back.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use tracing::{info, warn};
 
@@ -15,7 +17,7 @@ use crate::domain::finding::{Disposition, Finding, HumanReason};
 use crate::domain::names::{AccountId, NameError, Region};
 use crate::domain::observed::Read;
 use crate::domain::plan::{Plan, revert};
-use crate::domain::policy::{OperatorSettings, ValidatedPolicy, validate};
+use crate::domain::policy::{OperatorSettings, Selection, ValidatedPolicy, validate};
 use crate::domain::report::{Event, EventReason, EventType, Judgement};
 
 /// How far taking back has come.
@@ -134,6 +136,7 @@ const fn stays(reason: HumanReason) -> bool {
         | HumanReason::UnknownAlgorithm
         | HumanReason::AclInUse
         | HumanReason::BucketMissing
+        | HumanReason::SelectorUnusable
         | HumanReason::AdoptionRefused
         | HumanReason::NotReadOnly
         | HumanReason::NotProven
@@ -183,6 +186,9 @@ fn going(
         partition: region.partition(),
         region,
         buckets: Vec::new(),
+        selectors: Vec::new(),
+        selection: Selection::default(),
+        released: BTreeSet::new(),
         roles: Vec::new(),
         egress: Vec::new(),
         max_writes: 50,
@@ -191,5 +197,7 @@ fn going(
         settings: settings.clone(),
     });
     policy.suspended_until = None;
+    // Nothing new is looked for: the inventory has all that is to be taken back.
+    policy.selectors.clear();
     Ok(policy)
 }

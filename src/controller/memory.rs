@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::api::{FINALIZER, RECONCILE_REQUESTED_AT, RELEASE, SUSPEND_UNTIL};
 use crate::domain::finding::Target;
+use crate::domain::names::BucketName;
 use crate::domain::policy::Conflicts;
 use crate::domain::report::RepairLog;
 
@@ -135,6 +136,8 @@ pub struct Notes {
     pub namespaces: BTreeSet<String>,
     /// Targets that others held when it was last judged.
     pub conflicts: Conflicts,
+    /// Buckets that its selectors found.
+    pub selected: BTreeSet<BucketName>,
 }
 
 /// Decides.

@@ -19,7 +19,9 @@ use super::observe::observe;
 use super::report::{Delivered, deliver, may_write};
 use super::rest::{Rest, next};
 use super::{leave, undecodable};
-use crate::api::{AIDataProtectionPolicy, DeletionPolicy, Mode, RECONCILE_REQUESTED_AT, SUSPEND_UNTIL, Targets};
+use crate::api::{
+    AIDataProtectionPolicy, DeletionPolicy, Mode, RECONCILE_REQUESTED_AT, RELEASE, SUSPEND_UNTIL, Targets,
+};
 use crate::cluster::Ages;
 use crate::domain::action::PlannedAction;
 use crate::domain::finding::Target;
@@ -162,6 +164,7 @@ impl Pass<'_> {
             Ok(seen) => seen,
             Err(trouble) => return self.trouble(&object, &policy, &trouble).await,
         };
+        let policy = self.covered(&object, policy, &observed);
         // What IAM shows may be older than our last write; reading again decides.
         let plan = plan(&policy, &observed, self.now).settled(|f| self.memory.repairs.echo_until(f, self.now));
         self.wake = plan.next_wakeup();
@@ -267,7 +270,6 @@ impl Pass<'_> {
     /// The policy as it is to be understood, and who holds what of it.
     fn validated(&mut self, object: &AIDataProtectionPolicy) -> Result<ValidatedPolicy, InvalidSpec> {
         let conflicts = self.ctx.conflicts(object);
-        self.ctx.notes().entry(self.name.to_owned()).or_default().conflicts = conflicts.clone();
         let source = PolicySource {
             conflicts,
             ..source(object)
@@ -275,6 +277,19 @@ impl Pass<'_> {
         let mut policy = validate(&object.spec, source, &self.settings(object), self.now)?;
         policy.interval = policy.interval.min(self.ctx.config.max_interval);
         Ok(policy)
+    }
+
+    /// The policy with the buckets that its selectors found, and who holds what of those.
+    fn covered(
+        &self,
+        object: &AIDataProtectionPolicy,
+        policy: ValidatedPolicy,
+        observed: &Observed,
+    ) -> ValidatedPolicy {
+        let mut policy = policy.cover(&observed.account.selected);
+        self.ctx.note_selected(self.name, &policy.selection);
+        policy.conflicts = self.ctx.conflicts(object);
+        policy
     }
 
     pub(super) fn settings(&self, object: &AIDataProtectionPolicy) -> OperatorSettings {
@@ -385,6 +400,7 @@ pub(super) fn source(object: &AIDataProtectionPolicy) -> PolicySource {
         generation: object.metadata.generation.unwrap_or_default(),
         suspend_until: object.annotations().get(SUSPEND_UNTIL).cloned(),
         suspended_at: annotated_at(&object.metadata, SUSPEND_UNTIL),
+        release: object.annotations().get(RELEASE).cloned(),
         inventory: object
             .status
             .as_ref()

@@ -11,6 +11,8 @@ use crate::api::{Gating, Severity};
 pub enum Target {
     /// A bucket.
     Bucket(BucketName),
+    /// A bucket selector, by name.
+    BucketSelector(String),
     /// A role.
     Role(RoleName),
     /// An egress rule, in one namespace or (None) as a whole.
@@ -26,7 +28,7 @@ impl Target {
     /// The promise this target belongs to.
     pub const fn part(&self) -> Part {
         match self {
-            Self::Bucket(_) => Part::Buckets,
+            Self::Bucket(_) | Self::BucketSelector(_) => Part::Buckets,
             Self::Role(_) => Part::Roles,
             Self::Egress { .. } => Part::Egress,
         }
@@ -37,6 +39,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bucket(name) => write!(f, "bucket/{name}"),
+            Self::BucketSelector(name) => write!(f, "bucketSelector/{name}"),
             Self::Role(name) => write!(f, "role/{name}"),
             Self::Egress { rule, namespace: None } => write!(f, "egress/{rule}"),
             Self::Egress {
@@ -57,6 +60,8 @@ pub enum HumanReason {
     Conflict,
     /// The bucket does not exist.
     BucketMissing,
+    /// A bucket selector can't be used as it is: it finds too many buckets, or the server refuses the search for good.
+    SelectorUnusable,
     /// The stored bucket policy is not in the policy grammar.
     PolicyUnparsable,
     /// The merged bucket policy would exceed AWS's limit.
@@ -108,6 +113,7 @@ impl HumanReason {
             Self::AccessDenied => "AccessDenied",
             Self::Conflict => "Conflict",
             Self::BucketMissing => "BucketMissing",
+            Self::SelectorUnusable => "SelectorUnusable",
             Self::PolicyUnparsable => "PolicyUnparsable",
             Self::PolicyTooLarge => "PolicyTooLarge",
             Self::ForeignPolicyUnwritable => "ForeignPolicyUnwritable",
@@ -136,6 +142,7 @@ impl HumanReason {
     pub const fn is_unknown(self) -> bool {
         match self {
             Self::AccessDenied
+            | Self::SelectorUnusable
             | Self::PolicyUnparsable
             | Self::NotProven
             | Self::NotAnalysed

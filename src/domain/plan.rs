@@ -260,7 +260,7 @@ fn yield_to_claims(policy: &ValidatedPolicy, plan: TargetPlan) -> TargetPlan {
             rule: rule.clone(),
             namespace: None,
         },
-        other @ (Target::Bucket(_) | Target::Role(_)) => other.clone(),
+        other @ (Target::Bucket(_) | Target::BucketSelector(_) | Target::Role(_)) => other.clone(),
     };
     let Some(holder) = policy.conflicts.get(&whole) else {
         return plan;

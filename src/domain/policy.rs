@@ -2,6 +2,7 @@
 //! reads the raw spec.
 
 mod annotated;
+mod selection;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::glob::{Case, Glob};
 use super::iam::pod_identity::EksCluster;
 use super::names::{AccountId, BucketName, ClusterHash, Partition, Region, RoleName};
 use crate::api::{
@@ -17,6 +19,9 @@ use crate::api::{
 };
 
 pub use annotated::annotated_at;
+pub use selection::{
+    BucketTemplate, MAX_SELECTED, Matched, Origin, Presence, SelectedBuckets, Selection, SelectorTarget,
+};
 pub use validate::{InvalidSpec, PolicySource, egress_targets, parse_duration, validate};
 
 /// What one control asks of one bucket, and whether it is enforced.
@@ -222,6 +227,15 @@ pub struct OperatorSettings {
     pub s3_over_plaintext: bool,
 }
 
+impl OperatorSettings {
+    /// Whether the operator's configuration lets policies have this bucket (`allowedBuckets`).
+    pub fn allows_bucket(&self, name: &str) -> bool {
+        self.allowed_buckets
+            .as_ref()
+            .is_none_or(|globs| globs.iter().any(|glob| Glob::new(glob, Case::Sensitive).matches(name)))
+    }
+}
+
 /// A target that another policy claims first.
 pub type Conflicts = BTreeMap<super::finding::Target, String>;
 
@@ -248,6 +262,12 @@ pub struct ValidatedPolicy {
     pub partition: Partition,
     /// Buckets, by name.
     pub buckets: Vec<BucketTarget>,
+    /// Bucket selectors, by name.
+    pub selectors: Vec<SelectorTarget>,
+    /// What the selectors found; those buckets are among `buckets`. Empty before [`ValidatedPolicy::cover`].
+    pub selection: Selection,
+    /// Buckets that an administrator lets go (annotation `aidp.dev/release`), should they have left the policy.
+    pub released: BTreeSet<BucketName>,
     /// Roles, by name.
     pub roles: Vec<RoleTarget>,
     /// Egress rules, by name.

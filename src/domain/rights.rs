@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::iam::pod_identity::EksCluster;
 use super::names::AccountId;
-use super::policy::{BucketTarget, Controlled, RoleTarget, ValidatedPolicy, WantEncryption};
+use super::policy::{BucketTemplate, Controlled, RoleTarget, SelectorTarget, ValidatedPolicy, WantEncryption};
 use crate::api::{DeletionPolicy, ForeignPolicies, Gating, Mode, Uploads};
 
 /// Most characters of a customer managed policy, white space not counted (IAM and STS quotas).
@@ -22,6 +22,8 @@ pub const MANAGED_POLICY_LIMIT: usize = 6144;
 /// `GetCallerIdentity`, which needs no right, and for operations that we never call.
 pub fn action_for(operation: &str) -> Option<&'static str> {
     Some(match operation {
+        "ListBuckets" => "s3:ListAllMyBuckets",
+        "GetResources" => "tag:GetResources",
         "HeadBucket" => "s3:ListBucket",
         "GetBucketEncryption" => "s3:GetEncryptionConfiguration",
         "PutBucketEncryption" => "s3:PutEncryptionConfiguration",
@@ -113,7 +115,11 @@ pub fn operator_policy(policies: &[ValidatedPolicy]) -> Result<Value, RightsErro
     let mut grants = Grants::default();
     for policy in policies {
         for bucket in &policy.buckets {
-            grants.bucket(policy, bucket);
+            let arn = policy.partition.bucket_arn(&bucket.name);
+            grants.bucket(policy, &arn, &BucketTemplate::of(bucket));
+        }
+        for selector in &policy.selectors {
+            grants.selector(policy, selector);
         }
         for role in &policy.roles {
             grants.role(policy, role);
@@ -128,6 +134,17 @@ pub fn operator_policy(policies: &[ValidatedPolicy]) -> Result<Value, RightsErro
         }
     }
     Ok(grants.document())
+}
+
+/// Selectors that find buckets by tag alone: a policy for the operator can't be narrowed to what they will find, and covers
+/// every bucket, or all of `allowedBuckets`.
+pub fn selectors_without_prefix(policies: &[ValidatedPolicy]) -> Vec<String> {
+    let of = |policy: &ValidatedPolicy| -> Vec<String> {
+        let wide = policy.selectors.iter().filter(|s| s.name_prefix.is_none());
+        wide.map(|s| format!("{}: bucketSelectors[{}]", policy.name, s.name))
+            .collect()
+    };
+    policies.iter().flat_map(of).collect()
 }
 
 /// Actions by resource and boundary.
@@ -145,28 +162,48 @@ impl Grants {
             .extend(operations.iter().filter_map(|o| action_for(o)));
     }
 
-    fn bucket(&mut self, policy: &ValidatedPolicy, bucket: &BucketTarget) {
-        let BucketTarget {
-            name,
-            region_hint: _,
+    /// Neither call of the search can be narrowed to a resource; what it finds, to a prefix.
+    fn selector(&mut self, policy: &ValidatedPolicy, selector: &SelectorTarget) {
+        let SelectorTarget {
+            name: _,
+            name_prefix,
+            match_tags,
+            template,
+        } = selector;
+        self.allow("*", None, &["ListBuckets"]);
+        if !match_tags.is_empty() {
+            self.allow("*", None, &["GetResources"]);
+        }
+        let patterns: Vec<String> = match (name_prefix, &policy.settings.allowed_buckets) {
+            (Some(prefix), _) => vec![format!("{prefix}*")],
+            (None, Some(globs)) => globs.clone(),
+            (None, None) => vec!["*".to_owned()],
+        };
+        for pattern in patterns {
+            let arn = format!("arn:{}:s3:::{pattern}", policy.partition);
+            self.bucket(policy, &arn, template);
+        }
+    }
+
+    fn bucket(&mut self, policy: &ValidatedPolicy, arn: &str, asked: &BucketTemplate) {
+        let BucketTemplate {
             encryption,
             transport,
             public_access,
             object_ownership,
             versioning,
             access_logging,
-        } = bucket;
-        let arn = policy.partition.bucket_arn(name);
+        } = asked;
         let writes = |gating: Option<Gating>| policy.mode == Mode::Enforce && gating == Some(Gating::Gating);
         let gating = |c: &Controlled<()>| c.gating;
-        self.allow(&arn, None, &["HeadBucket"]);
+        self.allow(arn, None, &["HeadBucket"]);
         // What is only reported, of every bucket.
         let reports = [
             "GetObjectLockConfiguration",
             "GetBucketLifecycleConfiguration",
             "GetBucketReplication",
         ];
-        self.allow(&arn, None, &reports);
+        self.allow(arn, None, &reports);
         for (read, write, gating) in [
             (
                 "GetBucketEncryption",
@@ -195,10 +232,10 @@ impl Grants {
             ),
         ] {
             if gating.is_some() {
-                self.allow(&arn, None, &[read]);
+                self.allow(arn, None, &[read]);
             }
             if writes(gating) {
-                self.allow(&arn, None, &[write]);
+                self.allow(arn, None, &[write]);
             }
         }
         if public_access.is_some() {
@@ -206,7 +243,7 @@ impl Grants {
             self.allow("*", None, &["GetAccountPublicAccessBlock"]);
         }
         if object_ownership.is_some() {
-            self.allow(&arn, None, &["GetBucketAcl"]);
+            self.allow(arn, None, &["GetBucketAcl"]);
         }
         let transport = transport.as_ref().map(|c| c.gating);
         let uploads = encryption
@@ -214,16 +251,16 @@ impl Grants {
             .filter(|c| c.want.uploads != Uploads::Allow)
             .map(|c| c.gating);
         if encryption.is_some() || !policy.roles.is_empty() {
-            self.allow(&arn, None, &["GetBucketEncryption"]);
+            self.allow(arn, None, &["GetBucketEncryption"]);
             self.keys(policy, encryption.as_ref());
         }
         if transport.is_some() || encryption.is_some() || public_access.is_some() || !policy.roles.is_empty() {
-            self.allow(&arn, None, &["GetBucketPolicy"]);
+            self.allow(arn, None, &["GetBucketPolicy"]);
         }
         if writes(transport) || writes(uploads) || (policy.mode == Mode::Enforce && !policy.roles.is_empty()) {
-            self.allow(&arn, None, &["PutBucketPolicy"]);
+            self.allow(arn, None, &["PutBucketPolicy"]);
             if policy.deletion_policy == DeletionPolicy::Revert {
-                self.allow(&arn, None, &["DeleteBucketPolicy"]);
+                self.allow(arn, None, &["DeleteBucketPolicy"]);
             }
         }
     }

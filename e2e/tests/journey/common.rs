@@ -29,6 +29,27 @@ pub(crate) fn all_controls() -> Value {
     json!({"encryption": {"algorithm": "SSE-S3"}, "transport": {}, "publicAccess": {}, "versioning": {}})
 }
 
+/// Every control that can be enforced, access logs to the bucket of [`seed_log_bucket`] included.
+pub(crate) fn every_control() -> Value {
+    let mut controls = all_controls();
+    controls["objectOwnership"] = json!({});
+    controls["accessLogging"] = json!({"bucket": LOG_BUCKET, "prefix": "s3/"});
+    controls
+}
+
+/// The bucket that takes access logs.
+pub(crate) const LOG_BUCKET: &str = "central-logs";
+
+/// Creates it, as an administrator would: S3's logging service may write there.
+pub(crate) async fn seed_log_bucket(world: &World) -> Result<()> {
+    world.aws.create_bucket(LOG_BUCKET).await?;
+    let document = json!({"Version": "2012-10-17", "Statement": [{
+        "Sid": "AccessLogs", "Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject",
+        "Resource": format!("arn:aws:s3:::{LOG_BUCKET}/*"),
+    }]});
+    world.aws.put_policy(LOG_BUCKET, &document.to_string()).await
+}
+
 /// A policy over some buckets and nothing else.
 pub(crate) fn buckets_policy(name: &str, buckets: &[&str]) -> Value {
     let buckets: Vec<Value> = buckets.iter().map(|name| json!({"name": name})).collect();

@@ -74,6 +74,13 @@ fn bad_input_is_refused_with_the_field_and_the_fix() {
          ["spec.bucketControls.encryption.algorithm", "SSE-S3"]),
         ("an-arn-for-a-bucket", json!({"buckets": [{"name": "arn:aws:s3:::training-data"}]}), ["spec.buckets[0].name", "bare bucket name"]),
         ("bucket-twice", json!({"buckets": [{"name": "training-data"}, {"name": "training-data"}]}), ["spec.buckets[1]", "Duplicate"]),
+        ("empty-bucket-selector", json!({"bucketSelectors": [{"name": "all"}]}), ["spec.bucketSelectors[0]", "may not be empty"]),
+        ("a-wildcard-for-a-prefix", json!({"bucketSelectors": [{"name": "all", "namePrefix": "fraud*"}]}),
+         ["spec.bucketSelectors[0].namePrefix", "no wildcard"]),
+        ("bucket-selector-twice", json!({"bucketSelectors": [{"name": "a", "namePrefix": "x"}, {"name": "a", "namePrefix": "y"}]}),
+         ["spec.bucketSelectors[1]", "Duplicate"]),
+        ("roles-without-named-buckets", json!({"bucketSelectors": [{"name": "a", "namePrefix": "x"}], "trainingRoles": role(&json!([{"bucket": "training-data"}]))["trainingRoles"]}),
+         ["spec", "trainingRoles need spec.buckets"]),
         ("bad-account", json!({"buckets": bucket(), "account": {"id": "1234", "region": "eu-west-1"}}), ["spec.account.id", ""]),
         ("cidr-on-pods", egress(&json!({"allow": [{"type": "Pods", "cidr": "10.0.0.0/8", "namespaceSelector": {}, "podSelector": {}, "ports": [{"port": 1}]}]})),
          ["spec.egress[0].allow[0]", "cidr goes with type CIDR"]),
@@ -167,9 +174,15 @@ fn every_list_may_be_full_at_once() {
                             "podSelector": {"matchLabels": {"workload": "training"}}, "allow": allow})
             })
             .collect();
+        let tags: Vec<Value> = (0..10)
+            .map(|i| json!({"key": format!("{:k<128}", i), "value": "v".repeat(256)}))
+            .collect();
+        let selectors: Vec<Value> = (0..50)
+            .map(|i| json!({"name": format!("s-{i}"), "namePrefix": "p".repeat(63), "matchTags": tags}))
+            .collect();
         let full = policy(
             "full",
-            &json!({"buckets": buckets, "trainingRoles": roles, "egress": egress}),
+            &json!({"buckets": buckets, "bucketSelectors": selectors, "trainingRoles": roles, "egress": egress}),
         );
         world.plane.kubectl_with(&["create", "-f", "-"], &full.to_string())?;
         Ok(())

@@ -29,6 +29,7 @@ mod race;
 mod roles;
 mod rotation;
 mod services;
+mod selectors;
 mod steady;
 mod tamper;
 mod union;

@@ -3,6 +3,7 @@
 mod buckets;
 mod bulk;
 mod details;
+mod discover;
 mod eks;
 mod errors;
 mod keys;
@@ -105,6 +106,9 @@ fn operation(request: &http::Request<SdkBody>, body: &str) -> String {
         ["clusters", _, "pod-identity-associations", _] => return "DescribePodIdentityAssociation".to_owned(),
         [_, "configuration", "publicAccessBlock"] => return "GetAccountPublicAccessBlock".to_owned(),
         _ => {}
+    }
+    if request.uri().query().unwrap_or_default().contains("x-id=ListBuckets") {
+        return "ListBuckets".to_owned();
     }
     let setting = request
         .uri()

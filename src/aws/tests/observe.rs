@@ -42,6 +42,7 @@ fn with_inventory() -> ValidatedPolicy {
     let claimed = |name: &str| BucketTargetStatus {
         name: name.to_owned(),
         region: Some(HOME.to_owned()),
+        selector: None,
         state: TargetState::Compliant,
     };
     let source = PolicySource {

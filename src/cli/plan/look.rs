@@ -144,6 +144,7 @@ async fn look_at(
         .map_err(|e| e.to_string())?;
     let seen = session.observe(&policy, MAX_AGE).await;
     guard_account(&policy, &seen.caller).map_err(|e| e.to_string())?;
+    let policy = policy.cover(&seen.account.selected);
     let enforcer = match &config.network_enforcer {
         NetworkEnforcer::Detect => EnforcerObservation::Unknown,
         NetworkEnforcer::Stated(name) => Some(&Enforcer::stated(name)).into(),

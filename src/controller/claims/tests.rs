@@ -131,3 +131,35 @@ fn the_same_role_name_in_another_account_is_another_role() {
     other.spec.buckets.clear();
     assert_eq!(conflicts(&policy("a", NEW), &[&other]), []);
 }
+
+#[test]
+fn a_bucket_that_a_selector_found_is_claimed_like_one_that_the_spec_shown() {
+    let data = [BucketName::new("data").unwrap()];
+    let selecting = |name: &str, created: &str, enforce: bool| {
+        let mut policy = policy(name, created);
+        policy.spec.buckets.clear();
+        policy.spec.training_roles.clear();
+        if !enforce {
+            policy.spec.mode = Mode::Audit;
+        }
+        Claims::of(&policy, Mode::Enforce).wanting(&data)
+    };
+    let shown = |conflicts: Conflicts| -> Vec<(String, String)> {
+        let text = |(target, holder): (Target, String)| (target.to_string(), holder);
+        conflicts.into_iter().map(text).collect()
+    };
+    let (old, new) = (selecting("old", OLD, true), selecting("new", NEW, true));
+    assert_eq!(
+        shown(new.conflicts([&old])),
+        [("bucket/data".to_owned(), "old".to_owned())]
+    );
+    assert_eq!(shown(old.conflicts([&new])), []);
+    // Found before the other was made, or by somebody who only looks.
+    let by_name = Claims::of(&policy("named", NEW), Mode::Enforce);
+    assert_eq!(
+        shown(by_name.conflicts([&old])),
+        [("bucket/data".to_owned(), "old".to_owned())]
+    );
+    assert_eq!(shown(by_name.conflicts([&selecting("audit", OLD, false)])), []);
+    assert_eq!(shown(selecting("audit", NEW, false).conflicts([&old])), []);
+}

@@ -152,7 +152,7 @@ impl Account for FakeAccount {
                 let before = aws.roles.remove(&name);
                 aws.roles.extend(apply_one(before, action).map(|role| (name, role)));
             }
-            Target::Egress { .. } => {}
+            Target::BucketSelector(_) | Target::Egress { .. } => {}
         }
         std::future::ready(ActionResult::Done).boxed()
     }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::{PublicAccessBlock, Read, RoleObservation};
 use crate::domain::names::{BucketName, Region};
+use crate::domain::policy::SelectedBuckets;
 
 /// What was read of the account; None = not read.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,6 +19,8 @@ pub struct AccountObservation {
     /// The account's access points in each region in which the policy has buckets. Those that other accounts have made for
     /// its buckets can't be listed.
     pub access_points: BTreeMap<Region, Read<Vec<AccessPoint>>>,
+    /// What the policy's bucket selectors found, by name of the selector.
+    pub selected: BTreeMap<String, Read<SelectedBuckets>>,
     /// EKS Pod Identity associations of the operator's cluster.
     pub pod_identity_associations: Option<Read<BTreeSet<PodIdentityAssociation>>>,
     /// Addresses of the AWS services that egress rules allow, from their managed prefix lists.

@@ -5,14 +5,15 @@ mod buckets;
 mod egress;
 mod roles;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Conflicts, EgressTarget, OperatorSettings, ValidatedPolicy};
-use crate::api::{AIDataProtectionPolicySpec, EgressRule, Mode, Targets};
-use crate::domain::names::{AccountId, NameError, Region};
-use buckets::{BucketContext, validate_buckets};
+use super::{Conflicts, EgressTarget, OperatorSettings, Selection, ValidatedPolicy};
+use crate::api::{AIDataProtectionPolicySpec, EgressRule, Limits, Mode, Targets};
+use crate::domain::names::{AccountId, BucketName, NameError, Region};
+use buckets::{BucketContext, effective_controls, validate_buckets, validate_selectors};
 use egress::validate_egress;
 use roles::validate_roles;
 
@@ -40,6 +41,8 @@ pub struct PolicySource {
     pub suspend_until: Option<String>,
     /// When that annotation was set ([`super::annotated_at`]); None: now.
     pub suspended_at: Option<Timestamp>,
+    /// Annotation `aidp.dev/release`, raw: bucket names, separated by commas.
+    pub release: Option<String>,
     /// `status.targets`.
     pub inventory: Targets,
     /// Targets that other policies claim first.
@@ -64,6 +67,7 @@ pub fn validate(
         account,
         bucket_controls,
         buckets,
+        bucket_selectors,
         training_roles,
         egress,
         limits,
@@ -74,6 +78,7 @@ pub fn validate(
         generation,
         suspend_until,
         suspended_at,
+        release,
         inventory,
         conflicts,
     } = source;
@@ -98,27 +103,27 @@ pub fn validate(
     } else {
         *mode
     };
-    if buckets.is_empty() && training_roles.is_empty() && egress.is_empty() {
-        problems.add("spec: the policy protects nothing: name at least one of buckets, trainingRoles, egress");
+    if buckets.is_empty() && bucket_selectors.is_empty() && training_roles.is_empty() && egress.is_empty() {
+        problems.add(
+            "spec: the policy protects nothing: name at least one of buckets, bucketSelectors, trainingRoles, egress",
+        );
     }
     let (Some(account_id), Some(region), Some(interval)) = (account_id, region, interval) else {
         return Err(problems.into_error());
     };
     let partition = region.partition();
 
-    let buckets = validate_buckets(
-        buckets,
-        bucket_controls.as_ref(),
-        &BucketContext {
-            mode,
-            region: &region,
-            partition,
-            account: &account_id,
-            settings,
-            inventory: &inventory,
-        },
-        &mut problems,
-    );
+    let context = BucketContext {
+        mode,
+        region: &region,
+        partition,
+        account: &account_id,
+        settings,
+        inventory: &inventory,
+    };
+    let controls = effective_controls(bucket_controls.as_ref());
+    let buckets = validate_buckets(buckets, &controls, &context, &mut problems);
+    let selectors = validate_selectors(bucket_selectors, &controls, &context, &mut problems);
     let roles = validate_roles(
         training_roles,
         &buckets,
@@ -127,12 +132,7 @@ pub fn validate(
         &mut problems,
     );
     let egress = validate_egress(egress, &settings.operator_namespace, &mut problems);
-    let max_writes = limits
-        .as_ref()
-        .and_then(|l| l.max_writes_per_reconcile)
-        .map_or(Some(DEFAULT_MAX_WRITES), |n| {
-            usize::try_from(n).ok().filter(|n| *n >= 1)
-        });
+    let max_writes = cap_on_writes(limits.as_ref());
     let Some(max_writes) = max_writes else {
         problems.add("limits.maxWritesPerReconcile: must be at least 1");
         return Err(problems.into_error());
@@ -151,6 +151,9 @@ pub fn validate(
         region,
         partition,
         buckets,
+        selectors,
+        selection: Selection::default(),
+        released: released(release.as_deref()),
         roles,
         egress,
         max_writes,
@@ -158,6 +161,20 @@ pub fn validate(
         conflicts,
         settings: settings.clone(),
     })
+}
+
+/// The buckets that an administrator lets go. A name that is none releases nothing.
+fn released(annotation: Option<&str>) -> BTreeSet<BucketName> {
+    let names = annotation.into_iter().flat_map(|names| names.split(','));
+    names.filter_map(|name| BucketName::new(name.trim()).ok()).collect()
+}
+
+/// None: out of bounds.
+fn cap_on_writes(limits: Option<&Limits>) -> Option<usize> {
+    match limits.and_then(|l| l.max_writes_per_reconcile) {
+        None => Some(DEFAULT_MAX_WRITES),
+        Some(n) => usize::try_from(n).ok().filter(|n| *n >= 1),
+    }
 }
 
 /// Checks and resolves the egress rules alone: all that the offline analysis needs of a policy.

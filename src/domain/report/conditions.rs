@@ -91,7 +91,7 @@ const fn part_type(part: Part) -> &'static str {
 /// The parts that the policy names targets of.
 pub(super) fn promised(policy: &ValidatedPolicy) -> Parts {
     let named = |part: &Part| match part {
-        Part::Buckets => !policy.buckets.is_empty(),
+        Part::Buckets => !(policy.buckets.is_empty() && policy.selectors.is_empty()),
         Part::Roles => !policy.roles.is_empty(),
         Part::Egress => !policy.egress.is_empty(),
     };

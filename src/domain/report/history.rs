@@ -90,6 +90,12 @@ pub(super) fn next(
             log.settle(drift.finding, &shown_key(&drift.finding.key()), *result);
         }
     }
+    for gone in &verdict.departed {
+        let key = shown_key(&gone.key());
+        if !shown_before.contains(&key) {
+            log.depart(gone);
+        }
+    }
     log.entries.truncate(MAX_HISTORY);
     (log.entries, log.changes)
 }
@@ -185,6 +191,16 @@ impl Log {
         };
         self.change(ChangeKind::Detected, &entry.control, &entry.resource);
         self.entries.insert(0, entry);
+    }
+
+    /// Nothing is left to be corrected: the entry is closed as soon as it is made.
+    fn depart(&mut self, gone: &Finding) {
+        self.detect(gone);
+        let now = self.now;
+        if let Some(entry) = self.entries.first_mut() {
+            entry.outcome = HistoryOutcome::Resolved;
+            entry.corrected_time = Some(Time(now));
+        }
     }
 
     /// What became of its repair.

@@ -35,7 +35,9 @@ pub(super) fn next(
     let mut next = Targets::default();
     let named = named(policy);
     let merged = merge(plan.targets());
-    for (target, merged) in merged.iter().filter(|(target, m)| m.busy || named.contains(target)) {
+    let departed: BTreeSet<&Target> = verdict.departed.iter().map(|f| &f.target).collect();
+    let stays = |target: &Target, m: &Merged| (m.busy || named.contains(target)) && !departed.contains(target);
+    for (target, merged) in merged.iter().filter(|(target, m)| stays(target, m)) {
         // What could not be seen just now keeps the state it was seen in.
         let unseen = standing == Standing::Fresh && verdict.is_unseen(&target.to_string());
         let state = |before: Option<TargetState>| before.filter(|_| unseen).unwrap_or(merged.state);
@@ -52,9 +54,12 @@ pub(super) fn next(
                 next.buckets.push(BucketTargetStatus {
                     name: name.as_str().to_owned(),
                     region: region.or_else(|| before.and_then(|b| b.region.clone())),
+                    selector: policy.selection.selector_of(name).map(ToOwned::to_owned),
                     state: state(before.map(|b| b.state)),
                 });
             }
+            // It is no resource: nothing of ours hangs on it.
+            Target::BucketSelector(_) => {}
             Target::Role(name) => {
                 let before = old_roles.get(name.as_str());
                 next.roles.push(RoleTargetStatus {
@@ -177,6 +182,7 @@ pub fn holds(stored: Option<&AIDataProtectionPolicyStatus>, target: &Target) -> 
     };
     match target {
         Target::Bucket(name) => targets.buckets.iter().any(|b| b.name == name.as_str()),
+        Target::BucketSelector(_) => false,
         Target::Role(name) => targets.roles.iter().any(|r| r.name == name.as_str()),
         Target::Egress { rule, namespace: _ } => targets.egress.iter().any(|e| e.name == *rule),
     }

@@ -165,7 +165,7 @@ impl RepairLog {
             interval.max(SETTLE)
         } else {
             match finding.target {
-                Target::Bucket(_) | Target::Role(_) => SETTLE,
+                Target::Bucket(_) | Target::BucketSelector(_) | Target::Role(_) => SETTLE,
                 // The Kubernetes API shows a write at once.
                 Target::Egress { .. } => Duration::ZERO,
             }
@@ -184,7 +184,7 @@ impl RepairLog {
     pub fn echo_until(&self, finding: &Finding, now: Timestamp) -> Option<Timestamp> {
         let is_role = match finding.target {
             Target::Role(_) => true,
-            Target::Bucket(_) | Target::Egress { .. } => false,
+            Target::Bucket(_) | Target::BucketSelector(_) | Target::Egress { .. } => false,
         };
         if !is_role || finding.disposition != Disposition::Repair {
             return None;

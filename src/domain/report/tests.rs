@@ -1,6 +1,7 @@
 //! One policy with a bucket, a role and an egress rule; what a reconcile of it comes to; and what its status then says.
 
 mod conditions;
+mod departed;
 mod events;
 mod findings;
 mod history;
@@ -105,6 +106,7 @@ fn an_action_on(target: &Target) -> Action {
             region: Region::new("eu-west-1").unwrap(),
             seen: crate::domain::observed::VersioningState::Suspended,
         },
+        Target::BucketSelector(name) => unreachable!("nothing is written to selector {name}"),
         Target::Role(role) => Action::UpdateRole {
             role: role.clone(),
             max_session_duration_seconds: 3600,

@@ -55,6 +55,8 @@ pub(super) struct Verdict<'a> {
     pub unseen: BTreeSet<String>,
     /// Targets of the policy about which the plan says nothing: a gap, and never the same as compliant.
     pub unjudged: BTreeSet<Target>,
+    /// Buckets that a selector found and that have been deleted: they leave the inventory, and the history says so.
+    pub departed: Vec<&'a Finding>,
 }
 
 impl<'a> Verdict<'a> {
@@ -89,6 +91,7 @@ impl<'a> Verdict<'a> {
             })
             .collect();
         let unjudged = unjudged(policy, plan.targets());
+        let departed = plan.findings().iter().filter(|f| has_departed(f)).collect();
         let unseen = plan
             .findings()
             .iter()
@@ -101,6 +104,7 @@ impl<'a> Verdict<'a> {
             loose,
             unseen,
             unjudged,
+            departed,
         }
     }
 
@@ -241,6 +245,11 @@ pub(super) fn failure(action: &ActionOutcome) -> Option<(Option<HumanReason>, St
     }
 }
 
+/// A bucket that is gone without having been promised by name holds nothing back.
+fn has_departed(finding: &Finding) -> bool {
+    finding.gating == Gating::ReportOnly && finding.disposition == Disposition::NeedsHuman(HumanReason::BucketMissing)
+}
+
 /// Targets of the policy that the plan leaves out, or calls neither compliant nor anything else.
 fn unjudged(policy: &ValidatedPolicy, targets: &[TargetPlan]) -> BTreeSet<Target> {
     let silent = |t: &TargetPlan| match t.state {
@@ -262,12 +271,13 @@ fn unjudged(policy: &ValidatedPolicy, targets: &[TargetPlan]) -> BTreeSet<Target
 /// The targets that the spec names.
 pub(super) fn named(policy: &ValidatedPolicy) -> BTreeSet<Target> {
     let buckets = policy.buckets.iter().map(|b| Target::Bucket(b.name.clone()));
+    let selectors = policy.selectors.iter().map(|s| Target::BucketSelector(s.name.clone()));
     let roles = policy.roles.iter().map(|r| Target::Role(r.name.clone()));
     let egress = policy.egress.iter().map(|e| Target::Egress {
         rule: e.name.clone(),
         namespace: None,
     });
-    buckets.chain(roles).chain(egress).collect()
+    buckets.chain(selectors).chain(roles).chain(egress).collect()
 }
 
 /// The target as the inventory keeps it: an egress rule without its namespaces.
@@ -277,6 +287,6 @@ pub(super) fn whole(target: &Target) -> Target {
             rule: rule.clone(),
             namespace: None,
         },
-        Target::Bucket(_) | Target::Role(_) => target.clone(),
+        Target::Bucket(_) | Target::BucketSelector(_) | Target::Role(_) => target.clone(),
     }
 }

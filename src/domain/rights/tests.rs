@@ -170,3 +170,43 @@ egress:
         ]})
     );
 }
+
+#[test]
+fn a_selector_needs_the_search_and_the_buckets_of_its_prefix() {
+    let spec = r#"
+mode: Enforce
+account: {id: "123456789012", region: cn-north-1}
+bucketControls: {versioning: {}, transport: {mode: Ignore}, encryption: {algorithm: SSE-S3, mode: Ignore}, publicAccess: {mode: Ignore}, objectOwnership: {mode: Ignore}, accessLogging: {mode: Ignore}}
+bucketSelectors: [SELECTOR]
+"#;
+    let statement =
+        |actions: Value, resources: Value| json!({"Effect": "Allow", "Action": actions, "Resource": resources});
+    let searched = |selector: &str| policy(&spec.replace("SELECTOR", selector));
+    let bucket = json!(["s3:GetBucketVersioning", "s3:ListBucket", "s3:PutBucketVersioning"]);
+    let by_prefix = searched("{name: features, namePrefix: fraud-}");
+    assert_eq!(
+        operator_policy(std::slice::from_ref(&by_prefix)).unwrap()["Statement"],
+        json!([
+            statement(bucket.clone(), json!(["arn:aws-cn:s3:::fraud-*"])),
+            statement(json!(["s3:ListAllMyBuckets"]), json!(["*"])),
+        ])
+    );
+    let mut by_tag = searched("{name: tagged, matchTags: [{key: a, value: b}]}");
+    let search = statement(json!(["s3:ListAllMyBuckets", "tag:GetResources"]), json!(["*"]));
+    assert_eq!(
+        operator_policy(std::slice::from_ref(&by_tag)).unwrap()["Statement"],
+        json!([statement(bucket.clone(), json!(["arn:aws-cn:s3:::*"])), search])
+    );
+    by_tag.settings.allowed_buckets = Some(vec!["data-*".to_owned(), "logs".to_owned()]);
+    assert_eq!(
+        operator_policy(std::slice::from_ref(&by_tag)).unwrap()["Statement"],
+        json!([
+            statement(bucket, json!(["arn:aws-cn:s3:::data-*", "arn:aws-cn:s3:::logs"])),
+            search
+        ])
+    );
+    assert_eq!(
+        selectors_without_prefix(&[by_prefix, by_tag]),
+        ["fraud-model: bucketSelectors[tagged]"]
+    );
+}

@@ -71,6 +71,7 @@ fn inventory(bucket: &str) -> Targets {
         buckets: vec![BucketTargetStatus {
             name: bucket.to_owned(),
             region: None,
+            selector: None,
             state: TargetState::Compliant,
         }],
         ..Targets::default()

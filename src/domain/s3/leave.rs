@@ -41,10 +41,11 @@ pub fn plan_orphan(
     caller: Option<&CallerIdentity>,
 ) -> TargetPlan {
     match policy.deletion_policy {
+        DeletionPolicy::Retain if policy.released.contains(bucket) => orphan(bucket, seen, Vec::new(), None),
         DeletionPolicy::Retain => {
             let finding = finding(bucket, Gating::ReportOnly, Disposition::NeedsHuman(HumanReason::Orphaned))
                 .diff("spec.buckets", "named", "not named")
-                .message("the bucket has left the policy and keeps what the operator wrote; name it again, or set deletionPolicy Revert to have our statements removed");
+                .message("the bucket has left the policy and keeps what the operator wrote; name it again, release it by annotation aidp.dev/release, or set deletionPolicy Revert to have our statements removed");
             orphan(bucket, seen, vec![finding], None)
         }
         DeletionPolicy::Revert => revert_bucket(policy, bucket, seen, caller),

@@ -18,6 +18,7 @@ mod plan;
 mod private;
 mod public;
 mod reports;
+mod select;
 mod settings;
 mod sid;
 mod statement;

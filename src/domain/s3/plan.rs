@@ -13,7 +13,7 @@ use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 use super::bucket_policy::{self, Part};
 use super::encryption::DefaultKey;
 use super::unread;
-use super::{encryption, leave, private, reports, settings};
+use super::{encryption, leave, private, reports, select, settings};
 
 /// Judges every bucket of the policy, and those that have left it and are still in its inventory.
 pub fn plan_buckets(policy: &ValidatedPolicy, observed: &Observed) -> Vec<TargetPlan> {
@@ -26,7 +26,9 @@ pub fn plan_buckets(policy: &ValidatedPolicy, observed: &Observed) -> Vec<Target
             Some(seen) => plan_bucket(policy, target, seen, observed),
             None => unobserved(&target.name),
         })
+        .map(|plan| select::of_selector(policy, plan))
         .collect();
+    plans.extend(select::plan_selectors(policy));
     let named: BTreeSet<&BucketName> = policy.buckets.iter().map(|b| &b.name).collect();
     plans.extend(
         leave::inventory(policy)

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Problems;
 use crate::api::{
-    Bucket, BucketControls, BucketControlsOverride, ControlMode, Encryption, EncryptionAlgorithm, EncryptionOverride,
-    Gating, KMSKey, Mode, ObjectOwnership, PublicAccess, TLSVersion, Targets, Transport, Uploads, Versioning,
+    Bucket, BucketControls, BucketControlsOverride, BucketSelector, BucketTag, ControlMode, Encryption,
+    EncryptionAlgorithm, EncryptionOverride, Gating, KMSKey, Mode, ObjectOwnership, PublicAccess, TLSVersion, Targets,
+    Transport, Uploads, Versioning,
 };
-use crate::domain::glob::{Case, Glob};
 use crate::domain::names::{AccountId, BucketName, Partition, Region};
-use crate::domain::policy::{BucketTarget, Controlled, OperatorSettings, WantAccessLogging, WantEncryption};
+use crate::domain::policy::{
+    BucketTarget, BucketTemplate, Controlled, OperatorSettings, SelectorTarget, WantAccessLogging, WantEncryption,
+};
 
 pub(super) struct BucketContext<'a> {
     pub(super) mode: Mode,
@@ -31,14 +33,9 @@ fn gating(mode: Mode, present: bool, control: Option<ControlMode>) -> Option<Gat
     }
 }
 
-pub(super) fn validate_buckets(
-    buckets: &[Bucket],
-    controls: Option<&BucketControls>,
-    context: &BucketContext<'_>,
-    problems: &mut Problems,
-) -> Vec<BucketTarget> {
-    // Absent bucketControls stand for the baseline; present ones for themselves, and what they leave out is report-only.
-    let baseline = BucketControls {
+/// Absent bucketControls stand for the baseline; present ones for themselves, and what they leave out is report-only.
+pub(super) fn effective_controls(controls: Option<&BucketControls>) -> BucketControls {
+    controls.cloned().unwrap_or_else(|| BucketControls {
         encryption: Some(Encryption {
             mode: None,
             algorithm: EncryptionAlgorithm::SseS3,
@@ -52,8 +49,15 @@ pub(super) fn validate_buckets(
         object_ownership: None,
         versioning: None,
         access_logging: None,
-    };
-    let controls = controls.unwrap_or(&baseline);
+    })
+}
+
+pub(super) fn validate_buckets(
+    buckets: &[Bucket],
+    controls: &BucketControls,
+    context: &BucketContext<'_>,
+    problems: &mut Problems,
+) -> Vec<BucketTarget> {
     let regions: BTreeMap<&str, &str> = context
         .inventory
         .buckets
@@ -75,7 +79,7 @@ pub(super) fn validate_buckets(
             problems.add(format!("{field}: named twice"));
             continue;
         }
-        if !bucket_allowed(&name, context.settings) {
+        if !context.settings.allows_bucket(name.as_str()) {
             problems.add(format!(
                 "{field}: not among the buckets that the operator's configuration allows (allowedBuckets)"
             ));
@@ -85,46 +89,95 @@ pub(super) fn validate_buckets(
             .get(name.as_str())
             .and_then(|r| Region::new(r).ok())
             .unwrap_or_else(|| context.region.clone());
-        let over = over.as_ref();
-        out.push(BucketTarget {
-            encryption: resolve_encryption(controls, over, &field, context, problems),
-            transport: resolve_transport(controls, over, context.mode),
-            public_access: layered_gating(
-                context.mode,
-                controls.public_access.as_ref(),
-                over.and_then(|o| o.public_access.as_ref()),
-                |p: &PublicAccess| p.mode,
-            )
-            .map(|gating| Controlled { gating, want: () }),
-            object_ownership: layered_gating(
-                context.mode,
-                controls.object_ownership.as_ref(),
-                over.and_then(|o| o.object_ownership.as_ref()),
-                |o: &ObjectOwnership| o.mode,
-            )
-            .map(|gating| Controlled { gating, want: () }),
-            access_logging: resolve_access_logging(controls, over, &field, context, problems),
-            versioning: layered_gating(
-                context.mode,
-                controls.versioning.as_ref(),
-                over.and_then(|o| o.versioning.as_ref()),
-                |v: &Versioning| v.mode,
-            )
-            .map(|gating| Controlled { gating, want: () }),
-            name,
-            region_hint,
+        out.push(resolve(controls, over.as_ref(), &field, context, problems).bucket(name, region_hint));
+    }
+    out.sort_by(|a, b| a.name.cmp(&b.name));
+    out
+}
+
+pub(super) fn validate_selectors(
+    selectors: &[BucketSelector],
+    controls: &BucketControls,
+    context: &BucketContext<'_>,
+    problems: &mut Problems,
+) -> Vec<SelectorTarget> {
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::with_capacity(selectors.len());
+    for BucketSelector {
+        name,
+        name_prefix,
+        match_tags,
+    } in selectors
+    {
+        let field = format!("bucketSelectors[{name}]");
+        if !seen.insert(name) {
+            problems.add(format!("{field}: named twice"));
+            continue;
+        }
+        let in_names = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '-';
+        if let Some(prefix) = name_prefix
+            && (prefix.is_empty() || prefix.len() > 63 || !prefix.chars().all(in_names))
+        {
+            problems.add(format!(
+                "{field}.namePrefix: {prefix:?} starts no bucket name; expected lower-case letters, digits, dots and hyphens, no wildcard"
+            ));
+        }
+        if name_prefix.is_none() && match_tags.is_empty() {
+            problems.add(format!(
+                "{field}: may not be empty: give namePrefix, matchTags, or both"
+            ));
+        }
+        let mut tags = BTreeMap::new();
+        for BucketTag { key, value } in match_tags {
+            if key.is_empty() || tags.insert(key.clone(), value.clone()).is_some() {
+                problems.add(format!("{field}.matchTags[{key}]: each key once, and none empty"));
+            }
+        }
+        out.push(SelectorTarget {
+            name: name.clone(),
+            name_prefix: name_prefix.clone(),
+            match_tags: tags,
+            template: resolve(controls, None, &field, context, problems),
         });
     }
     out.sort_by(|a, b| a.name.cmp(&b.name));
     out
 }
 
-fn bucket_allowed(name: &BucketName, settings: &OperatorSettings) -> bool {
-    settings.allowed_buckets.as_ref().is_none_or(|globs| {
-        globs
-            .iter()
-            .any(|glob| Glob::new(glob, Case::Sensitive).matches(name.as_str()))
-    })
+/// What is asked of a bucket: the policy's controls, with the bucket's own over them.
+fn resolve(
+    controls: &BucketControls,
+    over: Option<&BucketControlsOverride>,
+    field: &str,
+    context: &BucketContext<'_>,
+    problems: &mut Problems,
+) -> BucketTemplate {
+    BucketTemplate {
+        encryption: resolve_encryption(controls, over, field, context, problems),
+        transport: resolve_transport(controls, over, context.mode),
+        public_access: layered_gating(
+            context.mode,
+            controls.public_access.as_ref(),
+            over.and_then(|o| o.public_access.as_ref()),
+            |p: &PublicAccess| p.mode,
+        )
+        .map(|gating| Controlled { gating, want: () }),
+        object_ownership: layered_gating(
+            context.mode,
+            controls.object_ownership.as_ref(),
+            over.and_then(|o| o.object_ownership.as_ref()),
+            |o: &ObjectOwnership| o.mode,
+        )
+        .map(|gating| Controlled { gating, want: () }),
+        access_logging: resolve_access_logging(controls, over, field, context, problems),
+        versioning: layered_gating(
+            context.mode,
+            controls.versioning.as_ref(),
+            over.and_then(|o| o.versioning.as_ref()),
+            |v: &Versioning| v.mode,
+        )
+        .map(|gating| Controlled { gating, want: () }),
+    }
 }
 
 fn resolve_encryption(

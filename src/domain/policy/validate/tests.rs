@@ -544,3 +544,61 @@ fn all_problems_are_told_at_once() {
         .replace("name: fraud-trainer\n", "name: a/b\n");
     assert_eq!(problems(&spec).len(), 2);
 }
+
+#[test]
+fn a_selector_is_never_empty_and_matches_no_wildcard() {
+    let with = |selector: &str| {
+        let spec = "mode: Enforce\naccount: {id: \"123456789012\", region: eu-west-1}\n";
+        problems(&format!("{spec}bucketSelectors: {selector}\n"))
+    };
+    assert_eq!(
+        with("[{name: a, namePrefix: fraud-}, {name: b, matchTags: [{key: k, value: \"\"}]}]"),
+        Vec::<String>::new()
+    );
+    for (selector, expected) in [
+        (
+            "[{name: a}]",
+            "bucketSelectors[a]: may not be empty: give namePrefix, matchTags, or both",
+        ),
+        (
+            "[{name: a, namePrefix: \"\"}]",
+            "bucketSelectors[a].namePrefix: \"\" starts no bucket name; expected lower-case letters, digits, dots and hyphens, no wildcard",
+        ),
+        (
+            "[{name: a, namePrefix: \"fraud*\"}]",
+            "bucketSelectors[a].namePrefix: \"fraud*\" starts no bucket name; expected lower-case letters, digits, dots and hyphens, no wildcard",
+        ),
+        (
+            "[{name: a, namePrefix: x}, {name: a, namePrefix: y}]",
+            "bucketSelectors[a]: named twice",
+        ),
+        (
+            "[{name: a, matchTags: [{key: k, value: x}, {key: k, value: y}]}]",
+            "bucketSelectors[a].matchTags[k]: each key once, and none empty",
+        ),
+        (
+            "[{name: a, matchTags: [{key: \"\", value: x}]}]",
+            "bucketSelectors[a].matchTags[]: each key once, and none empty",
+        ),
+    ] {
+        assert_eq!(with(selector), [expected]);
+    }
+}
+
+#[test]
+fn what_is_asked_of_selected_buckets_is_what_bucket_controls_say() {
+    let spec = format!(
+        "{}bucketSelectors: [{{name: features, namePrefix: fraud-, matchTags: [{{key: a, value: b}}]}}]\n",
+        FULL_SPEC.trim_start()
+    );
+    let policy = policy(&spec);
+    let selector = &policy.selectors[0];
+    assert_eq!(
+        selector.template,
+        crate::domain::policy::BucketTemplate::of(&policy.buckets[0])
+    );
+    assert_eq!(
+        (selector.name_prefix.as_deref(), &selector.match_tags),
+        (Some("fraud-"), &BTreeMap::from([("a".to_owned(), "b".to_owned())]))
+    );
+}

@@ -121,6 +121,7 @@ fn the_inventory_keeps_what_is_known_and_forgets_only_what_has_nothing_of_ours_l
     let bucket = |name: &str, region: Option<&str>, state| BucketTargetStatus {
         name: name.to_owned(),
         region: region.map(str::to_owned),
+        selector: None,
         state,
     };
     let named = bucket("fraud-training-data", Some("eu-west-1"), TargetState::Compliant);
