@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::plane::{NAMESPACE, SERVICE_ACCOUNT};
 use crate::{Error, Result};
 
 /// One request of the operator.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Request {
     /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
     pub verb: String,
@@ -24,6 +24,8 @@ pub struct Request {
     pub namespace: String,
     /// HTTP status of the answer.
     pub status: u16,
+    /// Whether the authorizer let it through. A 403 may also come from admission, which is no question of rights.
+    pub authorized: bool,
 }
 
 impl Request {
@@ -52,6 +54,8 @@ struct Line {
     user: User,
     object_ref: Option<Object>,
     response_status: Option<Status>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -93,6 +97,18 @@ impl Audit {
     /// # Errors
     /// When the log can't be read or is not what the API server writes.
     pub fn requests(&self) -> Result<Vec<Request>> {
+        self.read(|stage| stage == "ResponseComplete")
+    }
+
+    /// The operator's requests since the mark, watches that still run included; the same one may come twice.
+    ///
+    /// # Errors
+    /// As [`Audit::requests`].
+    pub fn begun(&self) -> Result<Vec<Request>> {
+        self.read(|_| true)
+    }
+
+    fn read(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Request>> {
         let operator = format!("system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}");
         let mut file = std::fs::File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.from))?;
@@ -108,8 +124,9 @@ impl Audit {
                 user,
                 object_ref,
                 response_status,
+                annotations,
             } = serde_json::from_str(line)?;
-            if user.username != operator || stage != "ResponseComplete" {
+            if user.username != operator || !wanted(&stage) {
                 continue;
             }
             let Object {
@@ -132,6 +149,7 @@ impl Audit {
                 name,
                 namespace,
                 status,
+                authorized: annotations.get("authorization.k8s.io/decision").map(String::as_str) != Some("forbid"),
             });
         }
         Ok(requests)

@@ -9,6 +9,7 @@ pub mod operator;
 pub mod plane;
 pub mod process;
 pub mod proxy;
+pub mod record;
 pub mod session;
 pub mod view;
 pub mod wait;

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::Value;
@@ -41,6 +42,8 @@ pub struct Lease {
     plane: Option<Plane>,
     /// Whether the next test may have the plane after this one.
     reusable: bool,
+    /// Whether the API server was started again: until it has read its roles it refuses everybody.
+    restarted: AtomicBool,
 }
 
 #[derive(Default)]
@@ -97,6 +100,7 @@ impl Lease {
         let mut lease = Self {
             plane: None,
             reusable: true,
+            restarted: AtomicBool::new(false),
         };
         lease.plane = Some(match idle {
             Some(plane) => plane,
@@ -132,7 +136,11 @@ impl Lease {
 
     fn extra(reusable: bool, start: impl FnOnce() -> Result<Plane>) -> Result<Self> {
         pool().in_use += 1;
-        let mut lease = Self { plane: None, reusable };
+        let mut lease = Self {
+            plane: None,
+            reusable,
+            restarted: AtomicBool::new(false),
+        };
         lease.plane = Some(start()?);
         Ok(lease)
     }
@@ -200,6 +208,7 @@ impl Lease {
     /// # Errors
     /// When it does not get ready.
     pub fn start_apiserver(&self) -> Result<()> {
+        self.restarted.store(true, Ordering::Relaxed);
         self.script("start-apiserver")
     }
 
@@ -261,6 +270,12 @@ impl Lease {
         } else {
             Err(format!("plane.sh {verb} failed").into())
         }
+    }
+
+    /// Whether the API server was started again by this test.
+    #[must_use]
+    pub fn restarted(&self) -> bool {
+        self.restarted.load(Ordering::Relaxed)
     }
 
     /// The API server's audit log; none on a cluster that `KUBECONFIG` names.

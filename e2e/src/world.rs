@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,10 +10,11 @@ use serde_json::{Value, json};
 use crate::audit::Audit;
 use crate::aws::Aws;
 use crate::emulator::{ACCOUNT, Emulator, Kind, REGION};
-use crate::operator::{Operator, Settings, Surroundings};
+use crate::operator::{ACCESS_KEY, Operator, Settings, Surroundings};
 use crate::plane::Lease;
 use crate::process::project_dir;
 use crate::proxy::Proxy;
+use crate::record::Record;
 use crate::view::PolicyView;
 use crate::wait::eventually;
 use crate::{Error, Result};
@@ -29,6 +31,8 @@ pub struct World {
     /// The control plane.
     pub plane: Lease,
     surroundings: Surroundings,
+    record: Mutex<Record>,
+    since: Option<Audit>,
     // Fields are dropped in this order: the emulator outlives the proxy and the clients.
     _emulator: Emulator,
 }
@@ -69,7 +73,7 @@ fn journey_on(emulator: Kind, test: impl AsyncFnOnce(&mut World) -> Result<()>) 
             let mut world = World::start(emulator).await?;
             let outcome = test(&mut world).await.inspect_err(|_| world.explain());
             note_duration(start.elapsed())?;
-            outcome
+            outcome.and_then(|()| world.keep_record())
         })
     })();
     if let Err(error) = outcome {
@@ -96,6 +100,7 @@ impl World {
         let (ca, kubeconfig) = (folder.join("ca.pem"), folder.join("operator.kubeconfig"));
         proxy.write_ca(&ca)?;
         plane.write_operator_kubeconfig(&kubeconfig)?;
+        let since = plane.audit_log().map(Audit::from_now).transpose()?;
         let surroundings = Surroundings {
             folder,
             kubeconfig,
@@ -108,6 +113,8 @@ impl World {
             proxy,
             plane,
             surroundings,
+            record: Mutex::default(),
+            since,
             _emulator: emulator,
         })
     }
@@ -144,6 +151,13 @@ impl World {
     /// # Errors
     /// When it can't be started.
     pub async fn operator_unready(&self, name: &str, settings: &Settings) -> Result<Operator> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.configurations.extend(settings.configuration.clone());
+        record.keys.insert(settings.access_key.to_owned());
+        record
+            .keys
+            .extend(self.surroundings.known_key.iter().map(|(key, _)| key.clone()));
+        drop(record);
         Operator::start(&self.surroundings, name, settings).await
     }
 
@@ -152,6 +166,7 @@ impl World {
     /// # Errors
     /// With the API server's answer.
     pub fn apply(&self, object: &Value) -> Result<()> {
+        self.note(object);
         let arguments = [
             "apply",
             "--server-side",
@@ -177,7 +192,30 @@ impl World {
     /// With the API server's answer.
     pub fn policy(&self, name: &str) -> Result<PolicyView> {
         let text = self.plane.kubectl(&["get", "adpp", name, "-o=json"])?;
-        Ok(PolicyView(serde_json::from_str(&text)?))
+        let object = serde_json::from_str(&text)?;
+        self.note(&object);
+        Ok(PolicyView(object))
+    }
+
+    /// Keeps a policy that an operator, or `aidp plan`, works on: its rights are derived from it.
+    pub fn note(&self, object: &Value) {
+        self.record
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .policy(object);
+    }
+
+    /// Writes down what was asked, for the comparison with the rights.
+    fn keep_record(&self) -> Result<()> {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.test = std::thread::current().name().unwrap_or("test").to_owned();
+        record.restarted = self.plane.restarted();
+        record.keys.insert(ACCESS_KEY.to_owned());
+        record.calls(&self.proxy.calls());
+        if let Some(since) = &self.since {
+            record.requests.extend(since.begun()?);
+        }
+        record.write()
     }
 
     /// Waits until a policy, judged as it is now, makes `seen` equal `wanted`.

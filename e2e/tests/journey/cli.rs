@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::common::{ENFORCED, buckets_policy, quick, seed_bucket};
 
 fn plan(world: &World, policy: &Value, more: &[&str]) -> Result<Output> {
+    world.note(policy);
     let file = world.surroundings().folder.join("policy.yaml");
     std::fs::write(&file, serde_yaml::to_string(policy)?)?;
     let settings = Settings {

@@ -1,0 +1,114 @@
+//! What a test's operators asked of the API server and of AWS, kept for the comparison with the rights they are given
+//! (`tests/rights`): in `target/e2e/rights/<test>.json`.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::audit::Request;
+use crate::process::project_dir;
+use crate::proxy::Call;
+
+/// A call to AWS, without what differs from time to time.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AwsCall {
+    /// Signing name: `s3`, `iam`.
+    pub service: String,
+    /// API operation.
+    pub operation: String,
+    /// Bucket, role name, ARN, key id; none for calls on no one resource.
+    pub resource: Option<String>,
+}
+
+/// One test.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// Name of the test.
+    pub test: String,
+    /// What was asked of the API server; empty on a cluster without an audit log to read.
+    pub requests: BTreeSet<Request>,
+    /// What was asked of AWS.
+    pub calls: BTreeSet<AwsCall>,
+    /// Every policy that was applied, in every version that was seen.
+    pub policies: Vec<Value>,
+    /// The configuration files of the operators that had one.
+    pub configurations: Vec<Value>,
+    /// Whether the API server was started again: until it has read its roles it refuses everybody.
+    pub restarted: bool,
+    /// Access keys of the operators; what others signed is not theirs.
+    #[serde(skip)]
+    pub keys: BTreeSet<String>,
+}
+
+impl Record {
+    /// The permissions boundary that the operators were configured with.
+    #[must_use]
+    pub fn boundary(&self) -> Option<String> {
+        let accounts = self.configurations.iter().flat_map(|c| c["accounts"].as_array());
+        let boundary = accounts
+            .flatten()
+            .find_map(|account| account["roleBoundaryARN"].as_str());
+        boundary.map(str::to_owned)
+    }
+
+    /// Adds a policy, unless it is known: name and spec count.
+    pub fn policy(&mut self, object: &Value) {
+        if object["kind"] != "AIDataProtectionPolicy" {
+            return;
+        }
+        let policy = json!({
+            "apiVersion": object["apiVersion"], "kind": object["kind"],
+            "metadata": {"name": object["metadata"]["name"]}, "spec": object["spec"],
+        });
+        if !self.policies.contains(&policy) {
+            self.policies.push(policy);
+        }
+    }
+
+    /// Adds the calls that the operators signed.
+    pub fn calls(&mut self, calls: &[Call]) {
+        for operation in calls.iter().map(|call| &call.operation) {
+            if operation.access_key.as_ref().is_some_and(|key| self.keys.contains(key)) {
+                self.calls.insert(AwsCall {
+                    service: operation.service.clone(),
+                    operation: operation.operation.clone(),
+                    resource: operation.resource.clone(),
+                });
+            }
+        }
+    }
+
+    /// Writes it where the comparison finds it.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn write(&self) -> Result<()> {
+        let folder = folder();
+        std::fs::create_dir_all(&folder)?;
+        let name = self.test.replace("::", "-");
+        Ok(std::fs::write(
+            folder.join(format!("{name}.json")),
+            serde_json::to_string_pretty(self)?,
+        )?)
+    }
+
+    /// The records of the last run of the journey, by name.
+    ///
+    /// # Errors
+    /// When there is none, or one can't be read.
+    pub fn all() -> Result<Vec<Self>> {
+        let mut records = Vec::new();
+        for entry in std::fs::read_dir(folder()).map_err(|error| format!("no records of a journey: {error}"))? {
+            records.push(serde_json::from_slice::<Self>(&std::fs::read(entry?.path())?)?);
+        }
+        records.sort_by(|a, b| a.test.cmp(&b.test));
+        Ok(records)
+    }
+}
+
+fn folder() -> PathBuf {
+    project_dir().join("target/e2e/rights")
+}
