@@ -18,7 +18,7 @@ use crate::domain::names::{AccountId, NameError, Region};
 use crate::domain::observed::Read;
 use crate::domain::plan::{Plan, revert};
 use crate::domain::policy::{OperatorSettings, Selection, ValidatedPolicy, validate};
-use crate::domain::report::{Event, EventReason, EventType, Judgement};
+use crate::domain::report::{ActionResult, Event, EventReason, EventType, Judgement, Outcome, Reason};
 
 /// How far taking back has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,13 @@ async fn take_back(pass: &mut Pass<'_>, object: &AIDataProtectionPolicy) -> Read
         Progress::Going => {
             let told = pass.tell(object, &judgement).await?;
             pass.settle(&plan, &outcome, &told);
-            pass.ctx.metrics.revert_stalls(pass.name, false);
+            // A write that is refused, or does not stick, is not in the plan: only its outcome says that a human is needed.
+            match refused(&outcome, told.reason) {
+                Some(what) => {
+                    stall(pass, object, &what).await;
+                }
+                None => pass.ctx.metrics.revert_stalls(pass.name, false),
+            }
             Ok(match Rest::of(&plan, &outcome, policy.interval) {
                 Rest::Interval(_) => Rest::Retry,
                 rest @ (Rest::Soon | Rest::Retry | Rest::Change | Rest::Gone) => rest,
@@ -127,6 +133,19 @@ fn progress(plan: &Plan) -> Progress {
         }
     }
     if going { Progress::Going } else { Progress::Finished }
+}
+
+/// The write that keeps a deletion from going on until a human acts, if the pass came to that.
+fn refused(outcome: &Outcome, reason: Reason) -> Option<String> {
+    let Reason::Human(reason) = reason else { return None };
+    if stays(reason) {
+        return None;
+    }
+    let held = outcome.actions.iter().find(|action| match &action.result {
+        ActionResult::Failed(_) | ActionResult::NotObserved => true,
+        ActionResult::Done | ActionResult::ChangedUnderneath | ActionResult::Skipped(_) => false,
+    });
+    held.map(|action| format!("{} {}: {}", action.operation, action.target, reason.as_str()))
 }
 
 /// What does not hold a deletion up: something foreign hangs on it and it stays, or it is gone.
