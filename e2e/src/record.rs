@@ -47,21 +47,22 @@ impl Record {
     /// The permissions boundary that the operators were configured with.
     #[must_use]
     pub fn boundary(&self) -> Option<String> {
-        let accounts = self.configurations.iter().flat_map(|c| c["accounts"].as_array());
+        let accounts = self.configurations.iter().filter_map(|c| c.get("accounts")?.as_array());
         let boundary = accounts
             .flatten()
-            .find_map(|account| account["roleBoundaryARN"].as_str());
+            .find_map(|account| account.get("roleBoundaryARN")?.as_str());
         boundary.map(str::to_owned)
     }
 
     /// Adds a policy, unless it is known: name and spec count.
     pub fn policy(&mut self, object: &Value) {
-        if object["kind"] != "AIDataProtectionPolicy" {
+        let part = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
+        if part("/kind") != "AIDataProtectionPolicy" {
             return;
         }
         let policy = json!({
-            "apiVersion": object["apiVersion"], "kind": object["kind"],
-            "metadata": {"name": object["metadata"]["name"]}, "spec": object["spec"],
+            "apiVersion": part("/apiVersion"), "kind": part("/kind"),
+            "metadata": {"name": part("/metadata/name")}, "spec": part("/spec"),
         });
         if !self.policies.contains(&policy) {
             self.policies.push(policy);

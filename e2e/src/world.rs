@@ -151,13 +151,7 @@ impl World {
     /// # Errors
     /// When it can't be started.
     pub async fn operator_unready(&self, name: &str, settings: &Settings) -> Result<Operator> {
-        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        record.configurations.extend(settings.configuration.clone());
-        record.keys.insert(settings.access_key.to_owned());
-        record
-            .keys
-            .extend(self.surroundings.known_key.iter().map(|(key, _)| key.clone()));
-        drop(record);
+        self.note_operator(settings);
         Operator::start(&self.surroundings, name, settings).await
     }
 
@@ -205,10 +199,20 @@ impl World {
             .policy(object);
     }
 
+    /// Keeps what an operator's calls are known by, and what its rights are derived from.
+    fn note_operator(&self, settings: &Settings) {
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.configurations.extend(settings.configuration.clone());
+        record.keys.insert(settings.access_key.to_owned());
+    }
+
     /// Writes down what was asked, for the comparison with the rights.
     fn keep_record(&self) -> Result<()> {
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
-        record.test = std::thread::current().name().unwrap_or("test").to_owned();
+        std::thread::current()
+            .name()
+            .unwrap_or("test")
+            .clone_into(&mut record.test);
         record.restarted = self.plane.restarted();
         record.keys.insert(ACCESS_KEY.to_owned());
         record.calls(&self.proxy.calls());

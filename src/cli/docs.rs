@@ -3,7 +3,11 @@
 mod api;
 mod controls;
 #[cfg(test)]
+mod runbooks;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod threats;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! What is measured of reconciles. A policy's name is a label only of the gauges that say how *that* policy stands, and goes
 //! with the policy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::{AIDataProtectionPolicyStatus, Gating};
 use crate::domain::finding::Finding;
-use crate::domain::report::{ActionResult, Outcome, READY, Reason, SkipReason, condition};
+use crate::domain::report::{ActionResult, DRIFTED, Outcome, READY, Reason, STALLED, SkipReason, condition};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReconcileLabels {
@@ -23,6 +23,7 @@ struct ReconcileLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, EncodeLabelSet)]
 struct FindingLabels {
+    policy: String,
     control: &'static str,
     gating: &'static str,
 }
@@ -38,7 +39,18 @@ struct PolicyLabels {
     policy: String,
 }
 
-type Counts = BTreeMap<FindingLabels, i64>;
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StalledLabels {
+    policy: String,
+    reason: String,
+}
+
+/// The series of a policy that exist only while there is something to say.
+#[derive(Debug, Default)]
+struct Shown {
+    findings: BTreeSet<FindingLabels>,
+    stalled: Option<StalledLabels>,
+}
 
 /// What is measured of reconciles.
 #[derive(Clone, Debug)]
@@ -48,11 +60,13 @@ pub struct ControllerMetrics {
     findings: Family<FindingLabels, Gauge>,
     writes: Family<WriteLabels, Counter>,
     ready: Family<PolicyLabels, Gauge>,
+    drifted: Family<PolicyLabels, Gauge>,
+    stalled: Family<StalledLabels, Gauge>,
     verified: Family<PolicyLabels, Gauge>,
     revert_stalled: Family<PolicyLabels, Gauge>,
     leader: Gauge,
-    /// Findings by policy, for the sums.
-    counts: Arc<Mutex<BTreeMap<String, Counts>>>,
+    /// What is shown of each policy, to take back what no longer holds.
+    shown: Arc<Mutex<BTreeMap<String, Shown>>>,
 }
 
 /// From a look at nothing to the longest reconcile, seconds.
@@ -67,10 +81,12 @@ impl ControllerMetrics {
             findings: Family::default(),
             writes: Family::default(),
             ready: Family::default(),
+            drifted: Family::default(),
+            stalled: Family::default(),
             verified: Family::default(),
             revert_stalled: Family::default(),
             leader: Gauge::default(),
-            counts: Arc::default(),
+            shown: Arc::default(),
         };
         registry.register(
             "reconcile",
@@ -85,7 +101,7 @@ impl ControllerMetrics {
         );
         registry.register(
             "findings",
-            "Open findings of all policies by control and whether they hold Ready back",
+            "Open findings of a policy by control and whether they hold Ready back",
             metrics.findings.clone(),
         );
         registry.register(
@@ -97,6 +113,16 @@ impl ControllerMetrics {
             "policy_ready",
             "Condition Ready of a policy: 1 True, 0 False, -1 Unknown",
             metrics.ready.clone(),
+        );
+        registry.register(
+            "policy_drifted",
+            "Condition Drifted of a policy: 1 True, 0 False, -1 Unknown",
+            metrics.drifted.clone(),
+        );
+        registry.register(
+            "policy_stalled",
+            "1 while a policy waits for a human, by the reason of its condition Stalled",
+            metrics.stalled.clone(),
         );
         registry.register_with_unit(
             "policy_last_verified_timestamp",
@@ -155,23 +181,42 @@ impl ControllerMetrics {
         let labels = PolicyLabels {
             policy: policy.to_owned(),
         };
-        let ready = match condition(status, READY).map(|c| c.status.as_str()) {
-            Some("True") => 1,
-            Some("False") => 0,
-            Some(_) | None => -1,
-        };
-        self.ready.get_or_create(&labels).set(ready);
+        self.ready.get_or_create(&labels).set(level(status, READY));
+        self.drifted.get_or_create(&labels).set(level(status, DRIFTED));
+        let stalled = condition(status, STALLED)
+            .filter(|c| c.status == "True")
+            .map(|c| StalledLabels {
+                policy: policy.to_owned(),
+                reason: c.reason.clone(),
+            });
+        self.stalls(policy, stalled);
         let stored = status.last_verified_time.as_ref().map(|t| t.0.as_second());
         if let Some(seconds) = observed.max(stored) {
             self.verified.get_or_create(&labels).set(seconds);
         }
     }
 
+    fn stalls(&self, policy: &str, now: Option<StalledLabels>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = shown.entry(policy.to_owned()).or_default();
+        if shown.stalled == now {
+            return;
+        }
+        if let Some(past) = &shown.stalled {
+            self.stalled.remove(past);
+        }
+        if let Some(now) = &now {
+            self.stalled.get_or_create(now).set(1);
+        }
+        shown.stalled = now;
+    }
+
     /// The findings of a policy now.
     pub(super) fn found(&self, policy: &str, findings: &[Finding]) {
-        let mut counts = Counts::new();
+        let mut counts: BTreeMap<FindingLabels, i64> = BTreeMap::new();
         for finding in findings {
             let labels = FindingLabels {
+                policy: policy.to_owned(),
                 control: finding.control.id(),
                 gating: match finding.gating {
                     Gating::Gating => "true",
@@ -180,7 +225,15 @@ impl ControllerMetrics {
             };
             *counts.entry(labels).or_default() += 1;
         }
-        self.count(policy, Some(counts));
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = shown.entry(policy.to_owned()).or_default();
+        for past in shown.findings.iter().filter(|labels| !counts.contains_key(labels)) {
+            self.findings.remove(past);
+        }
+        for (labels, count) in &counts {
+            self.findings.get_or_create(labels).set(*count);
+        }
+        shown.findings = counts.into_keys().collect();
     }
 
     /// The deletion of a policy waits, or no longer.
@@ -199,24 +252,24 @@ impl ControllerMetrics {
         self.ready.remove(&labels);
         self.verified.remove(&labels);
         self.revert_stalled.remove(&labels);
-        self.count(policy, None);
-    }
-
-    fn count(&self, policy: &str, counts: Option<Counts>) {
-        let mut all = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let old = match counts {
-            Some(counts) => all.insert(policy.to_owned(), counts),
-            None => all.remove(policy),
-        };
-        let new = all.get(policy);
-        let labels = old
-            .iter()
-            .flat_map(BTreeMap::keys)
-            .chain(new.into_iter().flat_map(BTreeMap::keys));
-        for labels in labels {
-            let sum = all.values().filter_map(|counts| counts.get(labels)).sum();
-            self.findings.get_or_create(labels).set(sum);
+        self.drifted.remove(&labels);
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).remove(policy);
+        let Shown { findings, stalled } = shown.unwrap_or_default();
+        for labels in &findings {
+            self.findings.remove(labels);
         }
+        if let Some(labels) = &stalled {
+            self.stalled.remove(labels);
+        }
+    }
+}
+
+/// A condition as a number: 1 True, 0 False, -1 Unknown or absent.
+fn level(status: &AIDataProtectionPolicyStatus, kind: &str) -> i64 {
+    match condition(status, kind).map(|c| c.status.as_str()) {
+        Some("True") => 1,
+        Some("False") => 0,
+        Some(_) | None => -1,
     }
 }
 
@@ -226,41 +279,78 @@ mod tests {
     use crate::domain::control::Control;
     use crate::domain::finding::{Disposition, Target};
     use crate::domain::names::BucketName;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
     fn finding(control: Control) -> Finding {
         let bucket = Target::Bucket(BucketName::new("fraud-training-data").unwrap());
         Finding::new(control, bucket, Gating::Gating, Disposition::Repair)
     }
 
+    fn text(registry: &Registry) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+        text
+    }
+
+    fn lines(registry: &Registry, prefix: &str) -> Vec<String> {
+        let text = text(registry);
+        let lines = text.lines().filter(|line| line.starts_with(prefix));
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.sort();
+        lines
+    }
+
     #[test]
-    fn findings_are_summed_over_policies_and_go_with_them() {
+    fn findings_are_counted_by_policy_and_control_and_go_when_they_are_closed() {
         let mut registry = Registry::with_prefix("aidp");
         let metrics = ControllerMetrics::register(&mut registry);
-        let text = |registry: &Registry| {
-            let mut text = String::new();
-            prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
-            text
+        let (versioning, transport) = (Control::S3Versioning, Control::S3TlsOnly);
+        metrics.found("a", &[finding(versioning), finding(versioning), finding(transport)]);
+        metrics.found("b", &[finding(versioning)]);
+        let line = |policy: &str, control: &str, count: i64| {
+            format!(r#"aidp_findings{{policy="{policy}",control="{control}",gating="true"}} {count}"#)
         };
-        let versioning = r#"aidp_findings{control="S3.Versioning",gating="true"}"#;
-        metrics.found("a", &[finding(Control::S3Versioning), finding(Control::S3TlsOnly)]);
-        metrics.found("b", &[finding(Control::S3Versioning)]);
-        assert!(
-            text(&registry).contains(&format!("{versioning} 2\n")),
-            "{}",
-            text(&registry)
-        );
-        metrics.found("a", &[]);
-        assert!(
-            text(&registry).contains(&format!("{versioning} 1\n")),
-            "{}",
-            text(&registry)
+        let all = [
+            line("a", "S3.TLSOnly", 1),
+            line("a", "S3.Versioning", 2),
+            line("b", "S3.Versioning", 1),
+        ];
+        assert_eq!(lines(&registry, "aidp_findings{"), all);
+        metrics.found("a", &[finding(transport)]);
+        assert_eq!(
+            lines(&registry, "aidp_findings{"),
+            [line("a", "S3.TLSOnly", 1), line("b", "S3.Versioning", 1)]
         );
         metrics.forget("b");
-        assert!(
-            text(&registry).contains(&format!("{versioning} 0\n")),
-            "{}",
-            text(&registry)
-        );
+        assert_eq!(lines(&registry, "aidp_findings{"), [line("a", "S3.TLSOnly", 1)]);
+    }
+
+    #[test]
+    fn only_the_reason_that_holds_now_is_shown() {
+        let mut registry = Registry::with_prefix("aidp");
+        let metrics = ControllerMetrics::register(&mut registry);
+        let status = |reason: Option<&str>| AIDataProtectionPolicyStatus {
+            conditions: reason
+                .map(|reason| Condition {
+                    type_: STALLED.to_owned(),
+                    status: "True".to_owned(),
+                    reason: reason.to_owned(),
+                    message: String::new(),
+                    observed_generation: None,
+                    last_transition_time: k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(
+                        k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
+                    ),
+                })
+                .into_iter()
+                .collect(),
+            ..AIDataProtectionPolicyStatus::default()
+        };
+        metrics.stands("a", &status(Some("AccessDenied")), None);
+        metrics.stands("a", &status(Some("Conflict")), None);
+        let shown = r#"aidp_policy_stalled{policy="a",reason="Conflict"} 1"#;
+        assert_eq!(lines(&registry, "aidp_policy_stalled{"), [shown]);
+        metrics.stands("a", &status(None), None);
+        assert_eq!(lines(&registry, "aidp_policy_stalled{"), Vec::<String>::new());
     }
 
     #[test]
@@ -268,9 +358,9 @@ mod tests {
         let mut registry = Registry::with_prefix("aidp");
         let metrics = ControllerMetrics::register(&mut registry);
         metrics.stands("fraud-model", &AIDataProtectionPolicyStatus::default(), Some(1));
+        metrics.found("fraud-model", &[finding(Control::S3Versioning)]);
+        assert!(text(&registry).contains("fraud-model"));
         metrics.forget("fraud-model");
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        assert!(!text.contains("fraud-model"), "{text}");
+        assert!(!text(&registry).contains("fraud-model"), "{}", text(&registry));
     }
 }

@@ -207,6 +207,19 @@ fn install_upgrade_and_uninstall_keep_the_crd_and_the_policies() {
 }
 
 #[test]
+fn external_ids_are_in_the_secret_and_nowhere_else() {
+    let rendered = render(&["--values", FULL]).unwrap();
+    let mut kinds = Vec::new();
+    for document in rendered.split("\n---\n") {
+        if document.contains("an-external-id") {
+            let kind = document.lines().find_map(|line| line.strip_prefix("kind: "));
+            kinds.push(kind.unwrap_or_default().to_owned());
+        }
+    }
+    assert_eq!(kinds, ["Secret"]);
+}
+
+#[test]
 fn the_values_explain_every_value_that_the_schema_knows() {
     // What a user reads (`helm show values`) has every key that he may set, at least as a comment.
     let schema: Value = serde_json::from_str(&read("charts/aidp/values.schema.json")).unwrap();

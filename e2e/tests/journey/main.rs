@@ -8,7 +8,10 @@
 )]
 
 mod admission;
+mod alerts;
 mod annotations;
+mod boundary;
+mod canary;
 mod chart;
 mod cli;
 mod common;

@@ -161,15 +161,23 @@ fn every_right_of_the_chart_is_used_in_the_journey() {
     let unused = given()
         .into_iter()
         .filter(|right| !asked.iter().any(|asked| right.allows(&asked.request)));
-    let create = Right {
-        verb: "create".to_owned(),
-        group: "networking.k8s.io".to_owned(),
-        resource: "networkpolicies".to_owned(),
-        name: None,
+    let right = |verb: &str, group: &str, resource: &str, name: Option<&str>| Right {
+        verb: verb.to_owned(),
+        group: group.to_owned(),
+        resource: resource.to_owned(),
+        name: name.map(str::to_owned),
         namespace: None,
     };
-    let reason = "server-side apply (a patch) of an object that is not there yet is authorized as its creation too";
-    explained(unused, [(create, reason)]);
+    let applied = "server-side apply (a patch) of an object that is not there yet is authorized as its creation too";
+    let served = "asked for only where the API is served, which a bare API server's is not";
+    let cluster_wide = |resource: &str| right("list", "policy.networking.k8s.io", resource, None);
+    let reasons = [
+        (right("create", "networking.k8s.io", "networkpolicies", None), applied),
+        (cluster_wide("adminnetworkpolicies"), served),
+        (cluster_wide("baselineadminnetworkpolicies"), served),
+        (cluster_wide("clusternetworkpolicies"), served),
+    ];
+    explained(unused, reasons);
 }
 
 #[test]
