@@ -13,8 +13,8 @@
 mod budget;
 mod call;
 mod classify;
-mod ec2;
 mod discover;
+mod ec2;
 mod eks;
 mod http;
 mod iam;

@@ -222,6 +222,10 @@ async fn what_was_found_is_read_where_it_lies_without_asking_for_its_region() {
         "GetBucketOwnershipControls" => ownership_answer("BucketOwnerEnforced"),
         "GetBucketVersioning" => versioning_answer(""),
         "GetBucketLogging" => logging_answer(""),
+        "GetObjectLockConfiguration" => s3_error(404, "ObjectLockConfigurationNotFoundError"),
+        "GetBucketLifecycleConfiguration" => s3_error(404, "NoSuchLifecycleConfiguration"),
+        "GetBucketReplication" => s3_error(404, "ReplicationConfigurationNotFoundError"),
+        "GetAccountPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
         other => panic!("{other}"),
     })
     .await;
@@ -242,7 +246,7 @@ async fn what_was_found_is_read_where_it_lies_without_asking_for_its_region() {
     assert!(of_bucket.iter().all(|r| r.region == "us-east-1"), "{of_bucket:?}");
     assert_eq!(
         (of_bucket.len(), aws.requests().len()),
-        (6, 8),
-        "the caller, the list, and six settings"
+        (9, 12),
+        "the caller, the list, the account's public access block, six settings, and three that are only reported"
     );
 }

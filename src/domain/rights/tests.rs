@@ -182,7 +182,14 @@ bucketSelectors: [SELECTOR]
     let statement =
         |actions: Value, resources: Value| json!({"Effect": "Allow", "Action": actions, "Resource": resources});
     let searched = |selector: &str| policy(&spec.replace("SELECTOR", selector));
-    let bucket = json!(["s3:GetBucketVersioning", "s3:ListBucket", "s3:PutBucketVersioning"]);
+    let bucket = json!([
+        "s3:GetBucketObjectLockConfiguration",
+        "s3:GetBucketVersioning",
+        "s3:GetLifecycleConfiguration",
+        "s3:GetReplicationConfiguration",
+        "s3:ListBucket",
+        "s3:PutBucketVersioning"
+    ]);
     let by_prefix = searched("{name: features, namePrefix: fraud-}");
     assert_eq!(
         operator_policy(std::slice::from_ref(&by_prefix)).unwrap()["Statement"],
