@@ -10,6 +10,7 @@ mod enforcer;
 mod execute;
 mod list;
 mod observe;
+mod plugin;
 mod pods;
 mod readings;
 mod resolvers;

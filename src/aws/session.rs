@@ -109,7 +109,7 @@ impl Sessions {
         let s3_endpoint = s3_endpoint(base);
         let endpoints = Endpoints {
             path_style: s3_endpoint.is_some(),
-            s3control: s3_endpoint.is_none() || service_endpoint(base, "S3 Control").is_some(),
+            s3control: s3_endpoint.is_none() || own_endpoint(base, "S3 Control"),
         };
         let shared = |config: SdkConfig, label: &str| {
             let caller = Caller::new(label.to_owned(), budgets, metrics.clone());
@@ -190,7 +190,12 @@ fn endpoint(config: &SdkConfig, service: &str) -> Option<String> {
     service_endpoint(config, service).or_else(|| config.endpoint_url().map(str::to_owned))
 }
 
-/// The endpoint that the environment or the profile names for this service alone.
+/// Whether the environment or the profile names an endpoint for this service alone, other than the one for all.
+fn own_endpoint(config: &SdkConfig, service: &str) -> bool {
+    service_endpoint(config, service).is_some_and(|own| Some(own.as_str()) != config.endpoint_url())
+}
+
+/// The endpoint that the environment or the profile names for this service, or else for all.
 fn service_endpoint(config: &SdkConfig, service: &str) -> Option<String> {
     let key = ServiceConfigKey::builder()
         .service_id(service)

@@ -232,6 +232,8 @@ fn is_list(path: &str) -> bool {
         "/serviceaccounts",
         "/pods",
         "/adminnetworkpolicies",
+        "/ciliumnetworkpolicies",
+        "/ciliumclusterwidenetworkpolicies",
     ]
     .iter()
     .any(|plural| path.ends_with(plural))

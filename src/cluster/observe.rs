@@ -54,9 +54,12 @@ impl Cluster {
             .try_collect()
             .await?;
         let polled = ages.polled;
-        let (enforcer, admin_policies, resolvers) = futures::join!(
+        let (enforcer, admin_policies, plugin_policies, resolvers) = futures::join!(
             self.enforcer(),
             self.readings.admin_policies.get(&(), polled, || self.admin_policies()),
+            self.readings
+                .plugin_policies
+                .get(&(), polled, || self.plugin_policies()),
             self.readings.resolvers.get(&(), polled, || self.resolvers()),
         );
         Ok(ClusterObservation {
@@ -64,6 +67,7 @@ impl Cluster {
             network_policies: network_policies.iter().flat_map(|all| all.iter().cloned()).collect(),
             enforcer: enforcer?,
             admin_policies: admin_policies.map(|all| all.to_vec()),
+            plugin_policies: plugin_policies.map(|all| all.to_vec()),
             resolvers: resolvers?,
             ..ClusterObservation::default()
         })

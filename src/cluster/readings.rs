@@ -8,7 +8,8 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::watch::NetworkPolicySeen;
 use crate::domain::observed::{
-    AdminObservation, CallError, NamespaceObservation, PodObservation, ResolverObservation, ServiceAccountObservation,
+    AdminObservation, CallError, NamespaceObservation, PluginPolicy, PodObservation, ResolverObservation,
+    ServiceAccountObservation,
 };
 use crate::shelf::Shelf;
 
@@ -54,6 +55,7 @@ pub(super) struct Readings {
     /// By policy and generation.
     pub service_accounts: Shelf<(String, i64), Kept<ServiceAccountObservation>, CallError>,
     pub admin_policies: Shelf<(), Kept<AdminObservation>, CallError>,
+    pub plugin_policies: Shelf<(), Kept<PluginPolicy>, CallError>,
     pub resolvers: Shelf<(), ResolverObservation, CallError>,
 }
 
@@ -67,6 +69,7 @@ impl Default for Readings {
             pods: Shelf::keeping(NAMESPACES, KEPT),
             service_accounts: Shelf::keeping(POLICIES, KEPT),
             admin_policies: Shelf::keeping(1, KEPT),
+            plugin_policies: Shelf::keeping(1, KEPT),
             resolvers: Shelf::keeping(1, KEPT),
         }
     }

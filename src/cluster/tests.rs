@@ -12,7 +12,7 @@ use crate::domain::egress::enforcer::Enforcer;
 use crate::domain::egress::plan::{LABEL_MANAGED_BY, LABEL_POLICY};
 use crate::domain::fixture;
 use crate::domain::observed::{
-    EnforcerObservation, ErrorClass, PodObservation, ResolverObservation, ServiceAccountObservation,
+    EnforcerObservation, ErrorClass, PluginPolicy, PodObservation, ResolverObservation, ServiceAccountObservation,
 };
 use crate::domain::report::{ActionResult, SkipReason};
 
@@ -558,6 +558,54 @@ async fn cluster_wide_policies_are_read_where_their_group_is_served() {
     });
     assert_eq!(
         seen(&fake).await.admin_policies.map_err(|e| e.class),
+        Err(ErrorClass::AccessDenied),
+        "not seen is not absent"
+    );
+}
+
+#[tokio::test]
+async fn policies_of_the_network_plugins_own_api_are_seen_where_it_is_served() {
+    let fake = Fake::default();
+    for (path, metadata) in [
+        (
+            "/apis/cilium.io/v2/namespaces/ml/ciliumnetworkpolicies/open",
+            json!({"namespace": "ml", "name": "open"}),
+        ),
+        (
+            "/apis/cilium.io/v2/ciliumclusterwidenetworkpolicies/all",
+            json!({"name": "all"}),
+        ),
+    ] {
+        fake.put(
+            path,
+            json!({"apiVersion": "cilium.io/v2", "kind": "Any", "metadata": metadata}),
+        );
+    }
+    assert_eq!(seen(&fake).await.plugin_policies, Ok(vec![]), "the group is not served");
+    fake.put(
+        "/apis",
+        json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [{
+            "name": "cilium.io", "versions": [{"groupVersion": "cilium.io/v2", "version": "v2"}],
+        }]}),
+    );
+    let policy = |kind: &str, namespace: Option<&str>, name: &str| PluginPolicy {
+        kind: format!("{kind}.cilium.io"),
+        namespace: namespace.map(str::to_owned),
+        name: name.to_owned(),
+    };
+    assert_eq!(
+        seen(&fake).await.plugin_policies,
+        Ok(vec![
+            policy("CiliumNetworkPolicy", Some("ml"), "open"),
+            policy("CiliumClusterwideNetworkPolicy", None, "all"),
+        ])
+    );
+    fake.fail(|_, path, _| {
+        path.ends_with("ciliumnetworkpolicies")
+            .then_some((403, "Forbidden", "no"))
+    });
+    assert_eq!(
+        seen(&fake).await.plugin_policies.map_err(|e| e.class),
         Err(ErrorClass::AccessDenied),
         "not seen is not absent"
     );

@@ -264,6 +264,8 @@ pub struct ClusterObservation {
     pub pods: Option<Read<Vec<PodObservation>>>,
     /// Cluster-wide policies of the API group `policy.networking.k8s.io`; empty where it is not served.
     pub admin_policies: Read<Vec<AdminObservation>>,
+    /// Policies of the network plugin's own API, cluster-wide or in any namespace; empty where there is none.
+    pub plugin_policies: Read<Vec<PluginPolicy>>,
     /// How names are resolved.
     pub resolvers: ResolverObservation,
 }
@@ -278,6 +280,7 @@ impl Default for ClusterObservation {
             service_accounts: None,
             pods: None,
             admin_policies: Ok(Vec::new()),
+            plugin_policies: Ok(Vec::new()),
             resolvers: ResolverObservation::default(),
         }
     }
@@ -292,6 +295,17 @@ pub struct AdminObservation {
     pub name: String,
     /// What it says, or why that can't be read.
     pub policy: Result<AdminPolicy, PolicyError>,
+}
+
+/// A policy of a network plugin's own API, of which nothing but its existence is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginPolicy {
+    /// Kind and API group, as in `CiliumNetworkPolicy.cilium.io`.
+    pub kind: String,
+    /// None = it is cluster-wide.
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
 }
 
 /// How pods of the cluster resolve names, as far as that shows in `kube-system`.

@@ -170,12 +170,22 @@ fn every_right_of_the_chart_is_used_in_the_journey() {
     };
     let applied = "server-side apply (a patch) of an object that is not there yet is authorized as its creation too";
     let served = "asked for only where the API is served, which a bare API server's is not";
-    let cluster_wide = |resource: &str| right("list", "policy.networking.k8s.io", resource, None);
+    let listed = |group: &str, resource: &str| (right("list", group, resource, None), served);
     let reasons = [
         (right("create", "networking.k8s.io", "networkpolicies", None), applied),
-        (cluster_wide("adminnetworkpolicies"), served),
-        (cluster_wide("baselineadminnetworkpolicies"), served),
-        (cluster_wide("clusternetworkpolicies"), served),
+        listed("policy.networking.k8s.io", "adminnetworkpolicies"),
+        listed("policy.networking.k8s.io", "baselineadminnetworkpolicies"),
+        listed("policy.networking.k8s.io", "clusternetworkpolicies"),
+        listed("cilium.io", "ciliumnetworkpolicies"),
+        listed("cilium.io", "ciliumclusterwidenetworkpolicies"),
+        listed("crd.projectcalico.org", "networkpolicies"),
+        listed("crd.projectcalico.org", "globalnetworkpolicies"),
+        listed("projectcalico.org", "networkpolicies"),
+        listed("projectcalico.org", "globalnetworkpolicies"),
+        listed("crd.antrea.io", "networkpolicies"),
+        listed("crd.antrea.io", "clusternetworkpolicies"),
+        listed("networking.k8s.aws", "applicationnetworkpolicies"),
+        listed("networking.k8s.aws", "clusternetworkpolicies"),
     ];
     explained(unused, reasons);
 }

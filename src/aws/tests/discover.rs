@@ -218,14 +218,13 @@ async fn what_was_found_is_read_where_it_lies_without_asking_for_its_region() {
         "ListBuckets" => page(&[("fraud-a", "us-east-1")], ""),
         "GetBucketEncryption" => s3_error(404, "ServerSideEncryptionConfigurationNotFoundError"),
         "GetBucketPolicy" => s3_error(404, "NoSuchBucketPolicy"),
-        "GetPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
+        "GetPublicAccessBlock" | "GetAccountPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
         "GetBucketOwnershipControls" => ownership_answer("BucketOwnerEnforced"),
         "GetBucketVersioning" => versioning_answer(""),
         "GetBucketLogging" => logging_answer(""),
         "GetObjectLockConfiguration" => s3_error(404, "ObjectLockConfigurationNotFoundError"),
         "GetBucketLifecycleConfiguration" => s3_error(404, "NoSuchLifecycleConfiguration"),
         "GetBucketReplication" => s3_error(404, "ReplicationConfigurationNotFoundError"),
-        "GetAccountPublicAccessBlock" => s3_error(404, "NoSuchPublicAccessBlockConfiguration"),
         other => panic!("{other}"),
     })
     .await;

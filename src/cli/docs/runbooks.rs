@@ -29,7 +29,7 @@ fn reasons() -> BTreeSet<&'static str> {
     let human = words(include_str!("../../domain/finding.rs"));
     let situation = words(include_str!("../../domain/report/situation.rs"));
     // "Unchanged" is never on an object. The rest are words of the conditions about one part.
-    let part = ["Drifted", "NothingEnforced", "Protected", "Proven"];
+    let part = ["Drifted", "NotApplicable", "NothingEnforced", "Protected", "Proven"];
     let rungs = ["PortRestricted", "DestinationRestricted", "TLSRequired"];
     human
         .chain(situation)
@@ -53,7 +53,7 @@ fn every_alert_and_every_reason_has_one_section_and_no_section_is_about_nothing(
 fn the_words_of_the_part_conditions_are_those_of_the_code() {
     let conditions = include_str!("../../domain/report/conditions.rs");
     let rungs = ["PortRestricted", "DestinationRestricted", "TLSRequired"];
-    for word in ["Drifted", "NothingEnforced", "Protected", "Proven"]
+    for word in ["Drifted", "NotApplicable", "NothingEnforced", "Protected", "Proven"]
         .into_iter()
         .chain(rungs)
     {

@@ -90,7 +90,6 @@ impl Enforcer {
     pub fn stated(name: &str) -> Self {
         let holes = match name.to_ascii_lowercase().as_str() {
             "cilium" => vec![CILIUM_HOST],
-            "calico" => vec![OTHER_POLICIES],
             "vpc-cni" | "vpccni" | "aws-vpc-cni" | "vpc cni" => vec![VPC_CNI_NODE, VPC_CNI_SHARED, VPC_CNI_START],
             "kube-router" => vec![KUBE_ROUTER_DNAT],
             _ => Vec::new(),
@@ -146,10 +145,6 @@ const VPC_CNI_START: Hole = Hole {
 const CILIUM_HOST: Hole = Hole {
     id: "HostEntitiesByIdentity",
     message: "Cilium matches nodes and the pod network by identity: no ipBlock opens or closes them; check its own policies",
-};
-const OTHER_POLICIES: Hole = Hole {
-    id: "OtherPoliciesNotAnalysed",
-    message: "the enforcer's own policies can decide before NetworkPolicies and are not analysed",
 };
 const KUBE_ROUTER_DNAT: Hole = Hole {
     id: "ServicesJudgedAfterTranslation",
@@ -275,7 +270,7 @@ fn cilium(facts: &ClusterFacts) -> Judgement {
     if setting("enable-k8s-networkpolicy") == Some("false") {
         return Some(idle("Cilium", agent, "with enable-k8s-networkpolicy: false"));
     }
-    Some(enforcing("Cilium", agent, "", vec![CILIUM_HOST, OTHER_POLICIES]))
+    Some(enforcing("Cilium", agent, "", vec![CILIUM_HOST]))
 }
 
 fn calico(facts: &ClusterFacts) -> Judgement {
@@ -289,7 +284,7 @@ fn calico(facts: &ClusterFacts) -> Judgement {
     if !known.iter().any(|g| facts.api_groups.contains(*g)) {
         return Some(idle("Calico", agent, "without the API group projectcalico.org"));
     }
-    Some(enforcing("Calico", agent, "", vec![OTHER_POLICIES]))
+    Some(enforcing("Calico", agent, "", Vec::new()))
 }
 
 fn vpc_cni(facts: &ClusterFacts) -> Judgement {
@@ -342,7 +337,7 @@ fn kube_router(facts: &ClusterFacts) -> Judgement {
 
 fn antrea(facts: &ClusterFacts) -> Judgement {
     let agent = find(facts, &[("kube-system", "antrea-agent")])?;
-    Some(enforcing("Antrea", agent, "", vec![OTHER_POLICIES]))
+    Some(enforcing("Antrea", agent, "", Vec::new()))
 }
 
 fn ovn(facts: &ClusterFacts) -> Judgement {
@@ -351,7 +346,7 @@ fn ovn(facts: &ClusterFacts) -> Judgement {
         ("ovn-kubernetes", "ovnkube-node"),
     ];
     let agent = find(facts, &places)?;
-    Some(enforcing("OVN-Kubernetes", agent, "", vec![OTHER_POLICIES]))
+    Some(enforcing("OVN-Kubernetes", agent, "", Vec::new()))
 }
 
 /// Older versions of kindnet enforce nothing, and a DaemonSet does not say which one it is: not counted on.
@@ -418,7 +413,7 @@ mod tests {
     #[test]
     fn cilium_enforces_unless_its_configuration_says_never() {
         let running = facts(&["cilium.io"], vec![daemon_set("kube-system", "cilium", &[], &[])]);
-        let holes = vec!["HostEntitiesByIdentity", "OtherPoliciesNotAnalysed"];
+        let holes = vec!["HostEntitiesByIdentity"];
         assert_eq!(found(&running), Some(("Cilium".into(), true, holes)));
         let never = with(
             running.clone(),
@@ -525,10 +520,7 @@ mod tests {
                 daemon_set("calico-system", "calico-node", &[], &[]),
             ],
         );
-        assert_eq!(
-            found(&both),
-            Some(("Calico".into(), true, vec!["OtherPoliciesNotAnalysed"]))
-        );
+        assert_eq!(found(&both), Some(("Calico".into(), true, vec![])));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::api::Gating;
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::observed::{
-    AdminObservation, CallError, ClusterObservation, ErrorClass, NamespaceObservation, PodObservation,
+    AdminObservation, CallError, ClusterObservation, ErrorClass, NamespaceObservation, PluginPolicy, PodObservation,
 };
 
 /// A rule by its position, in a namespace by name.
@@ -39,6 +39,8 @@ pub(super) struct Others<'a> {
     desired: BTreeMap<(Vec<usize>, Vec<bool>), Rc<Desired>>,
     /// NetworkPolicies that can't be read, by namespace.
     unread: BTreeMap<&'a str, Vec<(&'a str, PolicyError)>>,
+    /// Policies of the network plugin's own API.
+    plugin: &'a [PluginPolicy],
     /// What keeps the whole from being judged: path, value, disposition, sentence.
     gaps: Vec<(String, String, Disposition, String)>,
 }
@@ -81,6 +83,13 @@ impl<'a> Others<'a> {
             }
             Err(error) => gaps.push(unreadable("admin policies", error)),
         }
+        let plugin = match &cluster.plugin_policies {
+            Ok(policies) => policies.as_slice(),
+            Err(error) => {
+                gaps.push(unreadable("the network plugin's own policies", error));
+                &[]
+            }
+        };
         let mut pods: BTreeMap<&str, Vec<&PodObservation>> = BTreeMap::new();
         match &cluster.pods {
             Some(Ok(all)) => {
@@ -102,6 +111,7 @@ impl<'a> Others<'a> {
             pods,
             desired: BTreeMap::new(),
             unread,
+            plugin,
             gaps,
         }
     }
@@ -136,6 +146,24 @@ impl<'a> Others<'a> {
                 human(HumanReason::NotAnalysed)
                     .diff(format!("NetworkPolicy/{policy}"), "readable", error.path.clone())
                     .message(format!("whom it selects and what it lets out is not known: {error}")),
+            );
+        }
+        let here = |p: &&PluginPolicy| p.namespace.as_deref().is_none_or(|n| n == name);
+        let mut plugin = self.plugin.iter().filter(here);
+        if let Some(first) = plugin.next() {
+            let (kind, policy, more) = (&first.kind, &first.name, plugin.count());
+            let more = if more > 0 {
+                format!(" and {more} more")
+            } else {
+                String::new()
+            };
+            out.push(
+                human(HumanReason::NotAnalysed)
+                    .diff(format!("{kind}/{policy}"), "no policy that NetworkPolicies don't bind", format!("{policy}{more}"))
+                    .message(format!(
+                        "{kind} {policy}{more} can let the pods out past NetworkPolicies and is not analysed; remove it \
+                         where the rule's pods run, or say the same with NetworkPolicies"
+                    )),
             );
         }
         let selected: Vec<&PodObservation> = self

@@ -262,6 +262,11 @@ fn part_condition(
             ),
         };
     }
+    // What does not exist is not met either: the promise can't be made.
+    if let Some(finding) = verdict.inapplicable.iter().find(|f| f.control.info().part == part) {
+        let what = format!("{} on {}: {}", finding.control.id(), finding.target, finding.message);
+        return say(Tri::Unknown, "NotApplicable", what);
+    }
     match part {
         Part::Buckets if !policy.buckets.iter().all(is_enforced) => say(
             Tri::Unknown,

@@ -53,6 +53,8 @@ pub(super) struct Verdict<'a> {
     pub loose: Vec<LooseFailure>,
     /// Resources of which something could not be seen, or was not judged, just now; what was known of them stands.
     pub unseen: BTreeSet<String>,
+    /// Enforced controls that the server, or the kind of bucket, does not have: no failure, and no reason to claim anything.
+    pub inapplicable: Vec<&'a Finding>,
     /// Targets of the policy about which the plan says nothing: a gap, and never the same as compliant.
     pub unjudged: BTreeSet<Target>,
     /// Buckets that a selector found and that have been deleted: they leave the inventory, and the history says so.
@@ -92,6 +94,8 @@ impl<'a> Verdict<'a> {
             .collect();
         let unjudged = unjudged(policy, plan.targets());
         let departed = plan.findings().iter().filter(|f| has_departed(f)).collect();
+        let gating_note = |f: &&Finding| f.gating == Gating::Gating && f.disposition == Disposition::Note;
+        let inapplicable = plan.findings().iter().filter(gating_note).collect();
         let unseen = plan
             .findings()
             .iter()
@@ -103,6 +107,7 @@ impl<'a> Verdict<'a> {
             gating,
             loose,
             unseen,
+            inapplicable,
             unjudged,
             departed,
         }

@@ -9,7 +9,7 @@ use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 /// What `Ready` says.
 pub(super) fn ready(situation: &Situation, policy: &ValidatedPolicy, verdict: &Verdict<'_>) -> String {
     let gating = verdict.gating.len();
-    let unenforced = unenforced(policy);
+    let unenforced = inapplicable(verdict) + &unenforced(policy);
     match situation {
         Situation::NotYetObserved => format!("not observed yet: {}; retried", gaps(verdict)),
         Situation::Enforced => format!("every enforced control is met{unenforced}"),
@@ -41,6 +41,14 @@ pub(super) fn ready(situation: &Situation, policy: &ValidatedPolicy, verdict: &V
             )
         }
         Situation::Refused(_) => String::new(),
+    }
+}
+
+fn inapplicable(verdict: &Verdict<'_>) -> String {
+    match verdict.inapplicable.len() {
+        0 => String::new(),
+        1 => "; 1 control does not apply where it is asked for, and nothing is claimed about it".to_owned(),
+        n => format!("; {n} controls do not apply where they are asked for, and nothing is claimed about them"),
     }
 }
 

@@ -561,7 +561,8 @@ fn what_is_not_enforced_is_counted_in_ready() {
 fn report_only_findings_and_notes_hold_nothing_back() {
     let mut report_only = drift();
     report_only.gating = Gating::ReportOnly;
-    let note = finding(Control::NetEgress, Disposition::Note);
+    let mut note = finding(Control::NetEgress, Disposition::Note);
+    note.gating = Gating::ReportOnly;
     let report = look(&enforce(), &[report_only, note], &ActionResult::Done);
     assert_eq!(
         said(&report.status),
@@ -595,5 +596,26 @@ fn the_time_of_a_condition_changes_with_its_status_only() {
             .last_transition_time
             .0,
         series.now
+    );
+}
+
+#[test]
+fn a_control_that_does_not_apply_is_neither_an_error_nor_a_promise() {
+    let absent = finding(Control::S3Versioning, Disposition::Note);
+    let report = look(&enforce(), &[absent], &ActionResult::Done);
+    assert_eq!(
+        said(&report.status),
+        [
+            "Ready=True Enforced",
+            "Drifted=False Enforced",
+            "BucketsProtected=Unknown NotApplicable",
+            "RolesReadOnly=True Proven",
+            "EgressRestricted=True PortRestricted",
+        ]
+    );
+    let ready = &condition(&report.status, READY).unwrap().message;
+    assert!(
+        ready.starts_with("every enforced control is met; 1 control does not apply where it is asked for"),
+        "{ready}"
     );
 }

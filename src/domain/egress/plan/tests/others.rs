@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::domain::egress::admin::{AdminKind, AdminPolicy};
-use crate::domain::observed::AdminObservation;
+use crate::domain::observed::{AdminObservation, PluginPolicy};
 
 fn pod(name: &str, labels: &[(&str, &str)]) -> PodObservation {
     PodObservation {
@@ -213,6 +213,22 @@ fn what_cannot_be_read_or_is_ambiguous_is_unknown_and_never_compliant() {
             not_analysed,
         ),
         (
+            Box::new(move |c| c.plugin_policies = Err(error(ErrorClass::AccessDenied))),
+            not_analysed,
+        ),
+        (
+            Box::new(move |c| c.plugin_policies = Err(error(ErrorClass::Transient))),
+            Disposition::Unobserved,
+        ),
+        (
+            Box::new(move |c| c.plugin_policies = Ok(vec![cilium(None), cilium(Some("other"))])),
+            not_analysed,
+        ),
+        (
+            Box::new(move |c| c.plugin_policies = Ok(vec![cilium(Some("ml"))])),
+            not_analysed,
+        ),
+        (
             Box::new(|c| {
                 c.network_policies
                     .push(foreign("ml", "{podSelector: {}, policyTypes: [egress]}"));
@@ -253,4 +269,22 @@ fn a_rule_is_applied_although_the_others_cannot_be_seen() {
     let mut cluster = cluster();
     cluster.pods = None;
     assert_eq!(plan(&policy, &cluster).actions.len(), 2);
+}
+
+/// A policy of Cilium's own, of which only the place is known.
+fn cilium(namespace: Option<&str>) -> PluginPolicy {
+    PluginPolicy {
+        kind: "CiliumNetworkPolicy.cilium.io".to_owned(),
+        namespace: namespace.map(str::to_owned),
+        name: "open".to_owned(),
+    }
+}
+
+#[test]
+fn a_plugins_own_policy_in_another_namespace_is_no_matter() {
+    let policy = policy(FULL_SPEC);
+    let mut cluster = converged(&policy);
+    let before = plan(&policy, &cluster);
+    cluster.plugin_policies = Ok(vec![cilium(Some("elsewhere"))]);
+    assert_eq!(plan(&policy, &cluster), before);
 }
