@@ -21,6 +21,8 @@ use crate::{Error, Result};
 /// Access key of the operator at moto: the proxy tells its calls from others by it.
 pub const ACCESS_KEY: &str = "AKIAOPERATOR00000000";
 
+/// EKS cluster that the operator is configured with where Pod Identity matters.
+pub const EKS_CLUSTER: &str = "arn:aws:eks:eu-west-1:123456789012:cluster/training";
 /// OIDC provider that the operator is configured with.
 pub const OIDC_PROVIDER: &str = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/E2E";
 

@@ -54,8 +54,11 @@ impl Record {
         boundary.map(str::to_owned)
     }
 
-    /// Adds a policy, unless it is known: name and spec count.
+    /// Adds a policy, or those of a List, unless it is known: name and spec count.
     pub fn policy(&mut self, object: &Value) {
+        for item in object["items"].as_array().into_iter().flatten() {
+            self.policy(item);
+        }
         let part = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
         if part("/kind") != "AIDataProtectionPolicy" {
             return;

@@ -2,14 +2,13 @@
 //! instead is found, told with the command that ends it, and never written. The emulator has no associations, so that the
 //! proxy answers for EKS.
 
-use aidp_e2e::operator::Settings;
+use aidp_e2e::operator::{EKS_CLUSTER, Settings};
 use aidp_e2e::proxy::{Act, Fault, Filter};
 use aidp_e2e::world::{World, journey, policy};
 use serde_json::{Value, json};
 
 use crate::common::ENFORCED;
 
-const CLUSTER: &str = "arn:aws:eks:eu-west-1:123456789012:cluster/training";
 const ROLE: &str = "arn:aws:iam::123456789012:role/aidp/pod-trainer";
 const ADMIN: &str = "arn:aws:iam::123456789012:role/admin";
 
@@ -43,7 +42,7 @@ fn a_role_with_pod_identity_trusts_the_agent_and_an_association_with_another_rol
         }))?;
         associated(world, ROLE);
         let settings = Settings {
-            arguments: vec!["--eks-cluster-arn", CLUSTER],
+            arguments: vec!["--eks-cluster-arn", EKS_CLUSTER],
             ..Settings::default()
         };
         let _operator = world.operator("operator", &settings).await?;
@@ -70,7 +69,7 @@ fn a_role_with_pod_identity_trusts_the_agent_and_an_association_with_another_rol
             "Sid": "AidpPodIdentity", "Effect": "Allow", "Principal": {"Service": "pods.eks.amazonaws.com"},
             "Action": ["sts:AssumeRole", "sts:TagSession"],
             "Condition": {"StringEquals": {
-                "aws:RequestTag/eks-cluster-arn": CLUSTER, "aws:RequestTag/kubernetes-namespace": "ml",
+                "aws:RequestTag/eks-cluster-arn": EKS_CLUSTER, "aws:RequestTag/kubernetes-namespace": "ml",
                 "aws:RequestTag/kubernetes-service-account": "trainer", "aws:SourceAccount": "123456789012",
             }},
         }]);
