@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # journey.sh [FILTER...]: the end-to-end tests. Builds what they need first, so that nothing is skipped and no test waits
-# for a compiler. AIDP_E2E_PLANES says how many control planes run at a time (~0.5 GB each).
+# for a compiler. AIDP_E2E_PLANES says how many control planes run at a time (~0.5 GB each); without it as many as there are
+# processors, at most 4: the tests hold the operator to times, which a crowded machine can't keep.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . e2e/lib.sh
@@ -15,9 +16,10 @@ AIDP_BIN=$(aidp_binary) || die "without an operator there is nothing to test"
 export AIDP_BIN
 [ -z "${AIDP_EMULATED_VERSION:-}" ] || say "the API servers emulate Kubernetes $AIDP_EMULATED_VERSION"
 rm -rf target/e2e/seconds target/e2e/measured target/e2e/rights
+processors=$(nproc)
+export AIDP_E2E_PLANES=${AIDP_E2E_PLANES:-$((processors < 4 ? processors : 4))}
 status=0
-# As many tests as control planes at a time, whatever the number of cores: tests mostly wait.
-cargo test --workspace --features aidp-e2e/e2e --test journey -- --test-threads "${AIDP_E2E_PLANES:-4}" "$@" || status=$?
+cargo test --workspace --features aidp-e2e/e2e --test journey -- --test-threads "$AIDP_E2E_PLANES" "$@" || status=$?
 # What the tests asked for against what the operator is given. Whether all that is given is needed, only the whole can say.
 if [ "$status" = 0 ] && [ -d target/e2e/rights ]; then
   AIDP_E2E_WHOLE=$([ $# -gt 0 ] || echo 1) cargo test --workspace --features aidp-e2e/e2e --test rights || status=$?
