@@ -73,6 +73,10 @@ fn arn(call: &AwsCall) -> String {
         ("s3", Some(bucket)) => format!("arn:aws:s3:::{bucket}"),
         ("iam", Some(role)) => format!("arn:aws:iam::{ACCOUNT}:role/aidp/{role}"),
         ("kms", Some(key)) => format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{key}"),
+        // The path names the association too; the proxy keeps the cluster's name.
+        ("eks", Some(cluster)) if call.operation == "DescribePodIdentityAssociation" => {
+            format!("arn:aws:eks:{REGION}:{ACCOUNT}:podidentityassociation/{cluster}/a-1")
+        }
         ("eks", Some(cluster)) => format!("arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{cluster}"),
         _ => "*".to_owned(),
     }
