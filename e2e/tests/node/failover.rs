@@ -65,11 +65,11 @@ fn a_leader_pod_killed_in_a_storm_of_100_policies_loses_no_write_and_none_is_mad
         let mark = stage.proxy.mark();
         stage.apply(&policies)?;
         until_writes(stage, mark, 100).await?;
-        stage.kill_container(&leader)?;
+        stage.kill_container(&leader.pod)?;
         let killed = Instant::now();
         stage.until_leader_is_not(&leader).await?;
         measured(
-            "until another pod leads after the leader was killed",
+            "until another process leads after the leader was killed",
             killed.elapsed(),
             AFTER_KILL,
         );
@@ -108,7 +108,7 @@ fn a_leader_pod_killed_in_a_storm_of_100_policies_loses_no_write_and_none_is_mad
         let mut names = vec!["delete", "adpp", "--timeout=60s"];
         names.extend(buckets.iter().map(String::as_str));
         stage.kubectl(&names)?;
-        replace_pod(stage, &leader)
+        replace_pod(stage, &leader.pod)
     });
 }
 
@@ -116,7 +116,7 @@ fn a_leader_pod_killed_in_a_storm_of_100_policies_loses_no_write_and_none_is_mad
 fn a_leader_pod_that_is_deleted_hands_over_at_once() {
     on_stage(async |stage| {
         let leader = stage.leader()?;
-        stage.kubectl(&["delete", "pod", &leader, "-n", NAMESPACE, "--wait=false"])?;
+        stage.kubectl(&["delete", "pod", &leader.pod, "-n", NAMESPACE, "--wait=false"])?;
         let took = stage.until_leader_is_not(&leader).await?;
         measured(
             "until another pod leads after the leader's was deleted",

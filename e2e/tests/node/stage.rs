@@ -33,6 +33,12 @@ pub(crate) struct Stage {
     _emulator: Emulator,
 }
 
+/// Who holds the Lease: a process, and the pod that it runs in.
+pub(crate) struct Leader {
+    holder: String,
+    pub(crate) pod: String,
+}
+
 /// Runs a test on the stage, which the first one sets up.
 pub(crate) fn on_stage(test: impl AsyncFnOnce(&Stage) -> Result<()>) {
     static STAGE: OnceLock<std::result::Result<Stage, String>> = OnceLock::new();
@@ -128,21 +134,23 @@ impl Stage {
         .map(drop)
     }
 
-    /// Pod of the replica that holds the Lease.
-    pub(crate) fn leader(&self) -> Result<String> {
+    /// Who holds the Lease.
+    pub(crate) fn leader(&self) -> Result<Leader> {
         let path = "jsonpath={.spec.holderIdentity}";
         let holder = self.kubectl(&["get", "lease", "aidp", "-n", NAMESPACE, "-o", path])?;
         let pod = holder.split('_').next().filter(|pod| !pod.is_empty());
-        pod.map(str::to_owned).ok_or_else(|| "nobody holds the Lease".into())
+        let pod = pod.map(str::to_owned).ok_or("nobody holds the Lease")?;
+        Ok(Leader { holder, pod })
     }
 
-    /// Waits until the Lease is held by another process than `holder`, and says how long that took.
-    pub(crate) async fn until_leader_is_not(&self, holder: &str) -> Result<Duration> {
+    /// Waits until the Lease is held by another process than `leader`, and says how long that took. The container of a
+    /// killed leader is started again in the same pod: it is another process, and may well be the next to lead.
+    pub(crate) async fn until_leader_is_not(&self, leader: &Leader) -> Result<Duration> {
         let start = std::time::Instant::now();
-        eventually(PATIENCE, "another replica leads", || async {
+        eventually(PATIENCE, "another process leads", || async {
             match self.leader()? {
-                pod if pod != holder => Ok(()),
-                pod => Err(Error::from(pod)),
+                now if now.holder != leader.holder => Ok(()),
+                now => Err(Error::from(now.holder)),
             }
         })
         .await?;
