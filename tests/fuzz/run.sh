@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # run.sh SECONDS [TARGET...]: coverage-guided fuzzing, one target after the other, on a copy of the committed corpus. Ends at
 # the first crash or timeout, with the input that did it. `run.sh keep` puts a minimal set of inputs that reach more code
-# than the committed ones into fuzz/corpus.
+# than the committed ones into tests/fuzz/corpus.
 # Needs nightly Rust (rustup toolchain install nightly), a C++ compiler, and `cargo install cargo-fuzz`.
 set -euo pipefail
 cd "$(dirname "$0")"
