@@ -18,7 +18,7 @@ build: ## Release build of the operator and CLI: target/release/aidp
 
 check: ## What to run before a commit: format, clippy, unit tests
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --features aidp-e2e/e2e -- -D warnings
+	cargo clippy --workspace --all-targets --features aidp-e2e/e2e,aidp-e2e/node -- -D warnings
 	cargo test --workspace --quiet
 
 generate: ## Rewrites the generated files (crds/, the chart's CRD, charts/install.yaml, docs/api.md, docs/controls.md)

@@ -33,7 +33,7 @@ demo() {
 }
 
 stage format cargo fmt --all --check
-stage clippy cargo clippy --workspace --all-targets --features aidp-e2e/e2e -- -D warnings
+stage clippy cargo clippy --workspace --all-targets --features aidp-e2e/e2e,aidp-e2e/node -- -D warnings
 stage no-operator cargo clippy -p aidp --no-default-features -- -D warnings
 stage compile cargo test --workspace --no-run
 stage unit cargo test --workspace --no-fail-fast
