@@ -40,7 +40,7 @@ pub use metrics::ControllerMetrics;
 
 use crate::cluster::{self, KubeMetrics, WATCH_SECONDS};
 use crate::domain::observed::Read;
-use crate::http::{Gate, Readiness};
+use crate::readiness::{Gate, Readiness};
 use context::{Context, Guarded};
 use object::Policies;
 

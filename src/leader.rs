@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::aws::{NotLeader, WriteGuard};
-use crate::http::{Gate, Readiness};
+use crate::readiness::{Gate, Readiness};
 use decide::{Decision, Sight, decide, look, validity};
 
 /// How long releasing the Lease may take at shutdown.

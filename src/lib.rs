@@ -22,6 +22,8 @@ pub mod metrics;
 #[cfg(feature = "operator")]
 pub mod operator;
 #[cfg(feature = "operator")]
+pub mod readiness;
+#[cfg(feature = "operator")]
 mod shelf;
 #[cfg(feature = "operator")]
 pub mod telemetry;

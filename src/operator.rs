@@ -19,9 +19,10 @@ use crate::cluster::Cluster;
 use crate::config::{AccountConfig, Accounts, ClusterFacts, Config};
 use crate::controller::{self, Parts};
 use crate::domain::observed::{CallError, ErrorClass};
-use crate::http::{self, Gate, Readiness};
+use crate::http;
 use crate::leader::{Election, Leadership, LeaseSettings};
 use crate::metrics::Metrics;
+use crate::readiness::{Gate, Readiness};
 use crate::telemetry;
 
 /// How long reconciles may go on after the end was asked for.

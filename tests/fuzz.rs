@@ -31,7 +31,9 @@ impl Dice {
 }
 
 fn corpus(target: &str) -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fuzz/corpus")
+        .join(target);
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty());
@@ -41,9 +43,7 @@ fn corpus(target: &str) -> Vec<String> {
 
 /// Words of the policy language, from the dictionary.
 fn words() -> Vec<String> {
-    let lines = include_str!("fuzz/policy.dict")
-        .lines()
-        .filter(|l| !l.starts_with('#'));
+    let lines = include_str!("fuzz/policy.dict").lines().filter(|l| !l.starts_with('#'));
     lines.map(|l| l.trim_matches('"').to_owned()).collect()
 }
 
