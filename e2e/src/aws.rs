@@ -25,6 +25,8 @@ pub struct Aws {
     pub iam: aws_sdk_iam::Client,
     /// KMS client.
     pub kms: aws_sdk_kms::Client,
+    /// EKS client. moto has no Pod Identity associations.
+    pub eks: aws_sdk_eks::Client,
 }
 
 /// Everything about a role that the operator is answerable for.
@@ -88,12 +90,19 @@ impl Aws {
             .behavior_version(aws_sdk_kms::config::BehaviorVersion::v2026_01_12())
             .endpoint_url(&endpoint)
             .region(Region::new(REGION))
+            .credentials_provider(credentials.clone())
+            .build();
+        let eks = aws_sdk_eks::Config::builder()
+            .behavior_version(aws_sdk_eks::config::BehaviorVersion::v2026_01_12())
+            .endpoint_url(&endpoint)
+            .region(Region::new(REGION))
             .credentials_provider(credentials)
             .build();
         Self {
             s3: aws_sdk_s3::Client::from_conf(s3),
             iam: aws_sdk_iam::Client::from_conf(iam),
             kms: aws_sdk_kms::Client::from_conf(kms),
+            eks: aws_sdk_eks::Client::from_conf(eks),
         }
     }
 

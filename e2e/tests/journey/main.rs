@@ -21,6 +21,7 @@ mod crash;
 mod crd;
 mod egress;
 mod enforced_buckets;
+mod enforced_pod_identity;
 mod enforced_roles;
 mod failover;
 mod faults;

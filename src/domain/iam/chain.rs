@@ -1,7 +1,8 @@
 //! The way from a pod to the role: whether the listed ServiceAccounts get the credentials of this role and of no other, who
 //! else points at the role, and whether the pods can talk out past the policy's egress rules.
 //!
-//! Nothing here is written: the command that puts a ServiceAccount right is printed, and a human or a pipeline runs it.
+//! Nothing here is written: the command that puts a ServiceAccount right is printed, and a human or a pipeline runs it. It
+//! comes first in a message, since a report cuts what is long.
 
 mod associations;
 #[cfg(test)]
@@ -120,7 +121,7 @@ impl Chain<'_> {
             self.note(Severity::Medium)
                 .diff(format!("serviceAccounts[{namespace}/{name}]"), "not pointing at the role", "pointing at the role")
                 .message(format!(
-                    "the ServiceAccount is not listed, so that the role refuses it; list it, or run: kubectl annotate serviceaccount -n {namespace} {name} {ROLE_ARN_ANNOTATION}-"
+                    "list the ServiceAccount, or run: kubectl annotate serviceaccount -n {namespace} {name} {ROLE_ARN_ANNOTATION}- (as it is not listed, the role refuses it)"
                 ))
         }));
     }
@@ -146,11 +147,11 @@ impl Chain<'_> {
                 )
                 .diff(path, self.arn, other)
                 .message(format!(
-                    "pods of a listed ServiceAccount use another role, about which nothing is proven here; run: {annotate}"
+                    "run: {annotate} (pods of a listed ServiceAccount use another role, about which nothing is proven here)"
                 )),
             ),
             None => Some(self.note(Severity::Medium).diff(path, self.arn, "absent").message(format!(
-                "pods of a listed ServiceAccount do not get the role, and may fall back to their node's; run: {annotate}"
+                "run: {annotate} (pods of a listed ServiceAccount do not get the role, and may fall back to their node's)"
             ))),
         }
     }
@@ -160,7 +161,7 @@ impl Chain<'_> {
         self.note(Severity::Low)
             .diff(format!("serviceAccounts[{namespace}/{name}]"), "present", "absent")
             .message(format!(
-                "a listed ServiceAccount does not exist; run: kubectl create serviceaccount -n {namespace} {name}{and}"
+                "run: kubectl create serviceaccount -n {namespace} {name}{and} (a listed ServiceAccount does not exist)"
             ))
     }
 

@@ -50,7 +50,7 @@ impl Chain<'_> {
                     "associated",
                 )
                 .message(format!(
-                    "the ServiceAccount is not listed, so that the role refuses it; list it, or run: {}",
+                    "list the ServiceAccount, or run: {} (as it is not listed, the role refuses it)",
                     cluster.delete_command(id)
                 ))
         }));
@@ -77,13 +77,13 @@ impl Chain<'_> {
                 self.finding(severity, gating, disposition)
                     .diff(format!("{path}.annotation"), "absent", annotated)
                     .message(format!(
-                        "the ServiceAccount has both an IRSA annotation and Pod Identity (AmbiguousIdentity), and the SDKs take the annotation first; run: kubectl annotate serviceaccount -n {namespace} {name} {ROLE_ARN_ANNOTATION}-"
+                        "run: kubectl annotate serviceaccount -n {namespace} {name} {ROLE_ARN_ANNOTATION}- (the ServiceAccount has both an IRSA annotation and Pod Identity (AmbiguousIdentity), and the SDKs take the annotation first)"
                     )),
             );
         }
         let Some(found) = found else {
             out.push(self.note(Severity::Medium).diff(path, self.arn, "absent").message(format!(
-                "pods of a listed ServiceAccount do not get the role, and may fall back to their node's; run: {}",
+                "run: {} (pods of a listed ServiceAccount do not get the role, and may fall back to their node's)",
                 cluster.create_command(listed, self.arn)
             )));
             return out;
@@ -114,7 +114,7 @@ impl Chain<'_> {
                 self.note(Severity::Medium)
                     .diff(format!("{path}.sessionTags"), "enabled", "disabled")
                     .message(format!(
-                        "the role's trust asks for the session tags that this association leaves out, so that pods get no credentials; run: {}",
+                        "run: {} (the role's trust asks for the session tags that this association leaves out, so that pods get no credentials)",
                         cluster.update_command(id, "--no-disable-session-tags")
                     )),
             );
@@ -142,7 +142,7 @@ impl Chain<'_> {
                 other,
             )
             .message(format!(
-                "pods of a listed ServiceAccount get the credentials of another role; run: {}",
+                "run: {} (pods of a listed ServiceAccount get the credentials of another role)",
                 cluster.update_command(&found.id, change)
             ))
     }
@@ -153,7 +153,7 @@ impl Chain<'_> {
         self.note(Severity::Medium)
             .diff(format!("podIdentity[{namespace}/{name}]"), "absent", gives.as_str())
             .message(format!(
-                "the ServiceAccount has both an IRSA annotation and Pod Identity (AmbiguousIdentity): the SDKs take the annotation first, but any pod can ask for the other; run: {}",
+                "run: {} (the ServiceAccount has both an IRSA annotation and Pod Identity (AmbiguousIdentity): the SDKs take the annotation first, but any pod can ask for the other)",
                 cluster.delete_command(&found.id)
             ))
     }

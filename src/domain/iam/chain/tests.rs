@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::MAX_STRING;
 use crate::domain::control::Part;
 use crate::domain::fixture::now;
 use crate::domain::iam::plan_role;
@@ -85,8 +86,9 @@ fn a_service_account_that_is_absent_or_points_nowhere_is_reported_with_the_comma
     };
     assert_eq!(
         found(&policy(), absent.clone())[0].message,
-        "a listed ServiceAccount does not exist; run: kubectl create serviceaccount -n ml trainer && kubectl annotate \
-         serviceaccount -n ml trainer eks.amazonaws.com/role-arn=arn:aws:iam::123456789012:role/aidp/fraud-trainer --overwrite"
+        "run: kubectl create serviceaccount -n ml trainer && kubectl annotate serviceaccount -n ml trainer \
+         eks.amazonaws.com/role-arn=arn:aws:iam::123456789012:role/aidp/fraud-trainer --overwrite (a listed ServiceAccount \
+         does not exist)"
     );
     assert_eq!(
         only(&policy(), absent),
@@ -259,7 +261,7 @@ fn association(change: impl FnOnce(&mut PodIdentityAssociation)) -> PodIdentityA
     association
 }
 
-/// What of each finding decides, and the command at the end of its message.
+/// What of each finding decides, and the command in its message.
 fn with_associations(
     policy: &ValidatedPolicy,
     annotation: Option<&str>,
@@ -275,8 +277,10 @@ fn with_associations(
     findings(policy, &policy.roles[0], ARN, &observed)
         .into_iter()
         .map(|f| {
-            let command = f.message.split("run: ").nth(1).unwrap_or_default().to_owned();
-            (f.severity, f.gating, f.path, command)
+            // What of it a status shows.
+            let shown: String = f.message.chars().take(MAX_STRING - 1).collect();
+            let command = shown.split("run: ").nth(1).and_then(|rest| rest.split(" (").next());
+            (f.severity, f.gating, f.path, command.unwrap_or_default().to_owned())
         })
         .collect()
 }

@@ -184,7 +184,7 @@ impl<'a> RolePlan<'a> {
         self.finding(Control::IamReadOnly, Disposition::NeedsHuman(HumanReason::NotReadOnly))
             .diff(path, "no way to change the data", violation.to_string())
             .message(format!(
-                "the role is not read-only: {violation}; remove that statement, or close it with {}",
+                "close it with {}, or remove that statement; the role is not read-only: {violation}",
                 violation.remedy()
             ))
     }
