@@ -2,7 +2,7 @@
 # ${AIDP_CACHE:-~/.cache/aidp}, outside the work tree.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-stop build check generate test unit e2e test-versions test-node deny advisories tools tools-fakecloud tools-versitygw clean-cache
+.PHONY: help demo demo-stop build check generate test unit e2e test-versions test-node measure deny advisories tools tools-fakecloud tools-versitygw clean-cache
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,11 @@ test-versions: ## The journey on each supported Kubernetes version, emulated by 
 
 test-node: ## The chart, the operator and training pods on a real node (root; Debian packages of containerd are installed)
 	e2e/node/test.sh
+
+measure: ## What the operator costs, in a release build: processor time and memory (docs/operations.md; ~10 min to build)
+	CARGO_TARGET_DIR=$(or $(CARGO_TARGET_DIR),target)/measure cargo run --release --locked --manifest-path tests/measure/Cargo.toml
+	cargo build --release --locked --workspace
+	AIDP_RELEASE=1 AIDP_BIN=$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/aidp e2e/journey.sh memory::
 
 deny: ## Licences, bans and sources of the dependencies
 	"$$(e2e/tools.sh cargo-deny)" --offline check licenses bans sources

@@ -304,6 +304,14 @@ impl World {
         if took <= bound { Ok(()) } else { Err(line.into()) }
     }
 
+    /// Keeps another figure for that table.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn note_measured(&self, line: &str) -> Result<()> {
+        append("target/e2e/measured", line)
+    }
+
     /// Prints what a developer wants to see of a failed test.
     fn explain(&self) {
         eprintln!("--- files of this test: {}", self.surroundings.folder.display());

@@ -26,6 +26,7 @@ mod enforced_roles;
 mod failover;
 mod faults;
 mod keys;
+mod memory;
 mod outage;
 mod ownership;
 mod pod_identity;

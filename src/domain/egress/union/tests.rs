@@ -6,7 +6,6 @@ use super::*;
 use crate::domain::egress::Protocol;
 
 mod against_packets;
-mod speed;
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
