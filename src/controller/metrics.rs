@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::{AIDataProtectionPolicyStatus, Gating};
-use crate::domain::finding::Finding;
+use crate::domain::finding::{Disposition, Finding};
 use crate::domain::report::{ActionResult, DRIFTED, Outcome, READY, Reason, STALLED, SkipReason, condition};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -218,9 +218,10 @@ impl ControllerMetrics {
             let labels = FindingLabels {
                 policy: policy.to_owned(),
                 control: finding.control.id(),
-                gating: match finding.gating {
-                    Gating::Gating => "true",
-                    Gating::ReportOnly => "false",
+                // As in the status: a note holds nothing back.
+                gating: match (finding.gating, finding.disposition) {
+                    (_, Disposition::Note) | (Gating::ReportOnly, _) => "false",
+                    (Gating::Gating, _) => "true",
                 },
             };
             *counts.entry(labels).or_default() += 1;

@@ -9,7 +9,7 @@ use super::assurance::Enforcement;
 use super::compare::{Difference, differences};
 use super::others::{Others, Place};
 use super::prepare::{Prepared, RuleView, Surroundings, prepare};
-use crate::api::{Assurance, DeletionPolicy, FIELD_MANAGER, Gating, TargetState};
+use crate::api::{Assurance, DeletionPolicy, FIELD_MANAGER, Gating, Severity, TargetState};
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
@@ -107,6 +107,8 @@ fn plan_named(policy: &ValidatedPolicy, around: Surroundings<'_>) -> Vec<TargetP
         }
         if prepared.keys().any(|(of, _)| *of == index) {
             findings.extend(others.gaps(&whole(&rule.name)));
+        } else {
+            findings.push(nowhere(rule));
         }
         for (object, namespace) in ours(policy, &rule.name, cluster) {
             let matches = |n: &NamespaceObservation| n.name == namespace && namespaces.matches(&n.labels);
@@ -139,6 +141,15 @@ fn plan_named(policy: &ValidatedPolicy, around: Surroundings<'_>) -> Vec<TargetP
         });
     }
     plans
+}
+
+/// The rule restricts nobody: no error, since namespaces may be yet to come, and nothing to claim.
+fn nowhere(rule: &EgressTarget) -> Finding {
+    let mut note = Finding::new(Control::NetEgress, whole(&rule.name), Gating::Gating, Disposition::Note)
+        .diff("namespaceSelector", "at least one namespace", "none")
+        .message("the rule matches no namespace, so that it restricts nothing; mind a mistyped label");
+    note.severity = Severity::Low;
+    note
 }
 
 /// The plan for a policy that is being deleted with `deletionPolicy: Revert`: every NetworkPolicy of ours goes.
@@ -399,8 +410,9 @@ fn state(findings: &[Finding]) -> TargetState {
     }
     let unknown = |d: Disposition| match d {
         Disposition::NeedsHuman(reason) => reason.is_unknown(),
-        Disposition::Unobserved => true,
-        Disposition::Repair | Disposition::Note => false,
+        // What does not apply is no proof.
+        Disposition::Unobserved | Disposition::Note => true,
+        Disposition::Repair => false,
     };
     if gating.all(unknown) {
         TargetState::Unknown

@@ -268,6 +268,11 @@ fn part_condition(
         return say(Tri::Unknown, "NotApplicable", what);
     }
     match part {
+        Part::Buckets if policy.buckets.is_empty() => say(
+            Tri::Unknown,
+            "NothingEnforced",
+            "the selectors find no bucket, so that there is none to protect".to_owned(),
+        ),
         Part::Buckets if !policy.buckets.iter().all(is_enforced) => say(
             Tri::Unknown,
             "NothingEnforced",

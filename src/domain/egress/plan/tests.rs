@@ -141,6 +141,20 @@ fn a_new_namespace_with_the_label_is_covered() {
 }
 
 #[test]
+fn a_rule_that_matches_no_namespace_promises_nothing() {
+    let mut cluster = cluster();
+    cluster.namespaces.retain(|n| n.name == "web");
+    let plan = plan(&policy(FULL_SPEC), &cluster);
+    let said: Vec<_> = plan
+        .findings
+        .iter()
+        .map(|f| (f.gating, f.disposition, f.have.as_str()))
+        .collect();
+    assert_eq!(said, [(Gating::Gating, Disposition::Note, "none")]);
+    assert_eq!((plan.state, plan.actions), (TargetState::Unknown, vec![]));
+}
+
+#[test]
 fn a_namespace_that_is_being_deleted_is_left_alone() {
     let policy = policy(FULL_SPEC);
     let mut cluster = cluster();

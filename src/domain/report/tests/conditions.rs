@@ -504,6 +504,28 @@ fn egress_without_a_rung_is_not_restricted() {
 }
 
 #[test]
+fn selectors_that_find_nothing_promise_nothing() {
+    let policy = policy(
+        "{mode: Enforce, account: {id: \"123456789012\", region: eu-west-1}, bucketSelectors: [{name: all, namePrefix: fraud-}]}",
+    );
+    let selector = TargetPlan {
+        target: Target::BucketSelector("all".to_owned()),
+        state: TargetState::Compliant,
+        findings: Vec::new(),
+        actions: Vec::new(),
+        facts: TargetFacts::default(),
+    };
+    let plan = of_targets(&policy, vec![selector], now());
+    let report = Series::new().report(&Judgement::Observed {
+        policy: &policy,
+        plan: &plan,
+        outcome: &Outcome::default(),
+        caller: None,
+    });
+    assert_eq!(said(&report.status)[2], "BucketsProtected=Unknown NothingEnforced");
+}
+
+#[test]
 fn a_part_without_targets_is_absent() {
     let policy = policy(
         "{mode: Enforce, account: {id: \"123456789012\", region: eu-west-1}, buckets: [{name: fraud-training-data}]}",
