@@ -87,18 +87,23 @@ impl Chain<'_> {
 
     fn not_seen(&self, what: &str, error: &CallError, way_out: &str, out: &mut Vec<Finding>) {
         match error.class {
-            ErrorClass::Throttled | ErrorClass::Transient => {}
-            ErrorClass::AccessDenied
-            | ErrorClass::Credentials
-            | ErrorClass::NotFound
-            | ErrorClass::Unsupported
-            | ErrorClass::Terminal => out.push(
-                self.note(Severity::Low)
-                    .diff(what, "readable", error.operation)
+            // What was found before still stands: a gap, or a pod with keys of its own would be forgotten for as long as
+            // the pods can't be listed.
+            ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Credentials => out.push(
+                self.finding(Severity::Low, Gating::Gating, Disposition::Unobserved)
+                    .diff(what, "readable", "not read")
                     .message(format!(
-                        "whether the workloads use this role is not checked: {error}; {way_out}"
+                        "whether the workloads use this role is not known for now: {error}"
                     )),
             ),
+            ErrorClass::AccessDenied | ErrorClass::NotFound | ErrorClass::Unsupported | ErrorClass::Terminal => out
+                .push(
+                    self.note(Severity::Low)
+                        .diff(what, "readable", error.operation)
+                        .message(format!(
+                            "whether the workloads use this role is not checked: {error}; {way_out}"
+                        )),
+                ),
         }
     }
 

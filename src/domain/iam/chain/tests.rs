@@ -214,8 +214,10 @@ fn without_egress_rules_pods_may_be_unselected() {
 }
 
 #[test]
-fn what_may_not_be_listed_is_said_and_a_passing_failure_is_not() {
-    for (class, count) in [(ErrorClass::AccessDenied, 2), (ErrorClass::Transient, 0)] {
+fn what_may_not_be_listed_is_said_and_a_passing_failure_is_a_gap() {
+    let note = (Gating::ReportOnly, Disposition::Note);
+    let gap = (Gating::Gating, Disposition::Unobserved);
+    for (class, expected) in [(ErrorClass::AccessDenied, note), (ErrorClass::Transient, gap)] {
         let error = CallError {
             operation: "list pods",
             class,
@@ -228,8 +230,8 @@ fn what_may_not_be_listed_is_said_and_a_passing_failure_is_not() {
             ..good()
         };
         let found = found(&policy(), cluster);
-        assert_eq!(found.len(), count);
-        assert!(found.iter().all(|f| f.gating == Gating::ReportOnly));
+        let said: Vec<_> = found.iter().map(|f| (f.gating, f.disposition)).collect();
+        assert_eq!(said, [expected; 2]);
     }
 }
 
