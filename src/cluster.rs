@@ -24,7 +24,7 @@ use kube::api::Api;
 use tokio::time::Instant;
 
 pub use call::{CALL_TIMEOUT, KubeMetrics};
-pub(crate) use call::{call, is_not_found};
+pub(crate) use call::{call, call_within, is_conflict, is_not_found};
 pub use readings::Ages;
 pub(crate) use watch::WATCH_SECONDS;
 pub use watch::{NamespaceSeen, NetworkPolicySeen, PodSeen, namespaces, network_policies, pods};

@@ -102,6 +102,12 @@ impl Claims {
         &self.name
     }
 
+    /// Whether this policy names the bucket, or has selected it, and has it in its inventory as its own.
+    pub fn names_and_holds(&self, bucket: &BucketName) -> bool {
+        let claimed = Claimed::Bucket(bucket.to_string());
+        self.wanted.contains_key(&claimed) && self.held.contains(&claimed)
+    }
+
     /// What this policy wants and another one holds, with the other one's name.
     pub fn conflicts<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> Conflicts {
         let others: Vec<&Self> = others.into_iter().filter(|o| o.name != self.name).collect();

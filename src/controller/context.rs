@@ -23,6 +23,7 @@ use crate::cluster::{Cluster, KubeMetrics, NamespaceSeen, NetworkPolicySeen, Pod
 use crate::config::{ClusterFacts, Config};
 use crate::domain::egress::Selector;
 use crate::domain::egress::desired::label_selector;
+use crate::domain::names::BucketName;
 use crate::domain::policy::{Conflicts, Selection};
 
 /// A policy as the watch gives it: one that does not decode must not stop the others.
@@ -143,6 +144,19 @@ impl Context {
         let conflicts = self.claims(policy).conflicts(&others);
         self.notes().entry(policy.name_any()).or_default().conflicts = conflicts.clone();
         conflicts
+    }
+
+    /// Buckets of this policy's inventory that another policy names and holds.
+    pub fn held_elsewhere(&self, policy: &AIDataProtectionPolicy) -> BTreeSet<BucketName> {
+        let name = policy.name_any();
+        let mut others = self.all_claims();
+        others.retain(|claims| claims.name() != name);
+        let inventory = policy.status.iter().filter_map(|s| s.targets.as_ref());
+        let buckets = inventory.flat_map(|t| &t.buckets);
+        buckets
+            .filter_map(|bucket| BucketName::new(&bucket.name).ok())
+            .filter(|bucket| others.iter().any(|claims| claims.names_and_holds(bucket)))
+            .collect()
     }
 
     /// Which buckets a policy's selectors found: it claims them like those that it names.

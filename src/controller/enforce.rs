@@ -2,6 +2,7 @@
 //! they build on each other.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
@@ -32,6 +33,9 @@ pub(super) struct Hands<'a> {
     pub deadline: Instant,
     /// No action is begun once this is cancelled.
     pub stopping: &'a CancellationToken,
+    /// Whether the policy is still the one that the plan was made for: no action is begun once it was edited, suspended or
+    /// deleted.
+    pub still_wanted: &'a (dyn Fn() -> bool + Sync),
 }
 
 /// What became of the plan.
@@ -74,15 +78,10 @@ pub(super) fn rule(policy: &ValidatedPolicy, plan: &Plan, memory: &Memory, now: 
 }
 
 fn rule_one(policy: &ValidatedPolicy, plan: &Plan, memory: &Memory, planned: &PlannedAction, now: Timestamp) -> Ruling {
-    // A write that was accepted and did not show is repeated once an interval. A time in the future (the clock was set
-    // back) holds nothing up.
+    // A write that was accepted and did not show is repeated once an interval.
     let key = (planned.action.operation(), planned.action.target());
-    let retry = memory
-        .not_observed
-        .get(&key)
-        .filter(|at| **at <= now)
-        .and_then(|at| at.checked_add(policy.interval).ok());
-    if retry.is_some_and(|at| at > now) {
+    let tried = memory.not_observed.get(&key);
+    if tried.is_some_and(|at| is_recent(*at, policy.interval, now)) {
         return Ruling::Leave(ActionResult::NotObserved);
     }
     let repaired = plan.findings().iter().filter(|f| planned.repairs.contains(&f.key()));
@@ -94,6 +93,12 @@ fn rule_one(policy: &ValidatedPolicy, plan: &Plan, memory: &Memory, planned: &Pl
         })
         .max();
     latest.map_or(Ruling::Go, Ruling::Wait)
+}
+
+/// Whether a write that did not show was tried less than an interval ago. A time in the future (the clock was set back)
+/// holds nothing up.
+pub(super) fn is_recent(tried: Timestamp, interval: Duration, now: Timestamp) -> bool {
+    tried <= now && tried.checked_add(interval).is_ok_and(|until| until > now)
 }
 
 /// An action, its place in the plan, and what was ruled.
@@ -150,6 +155,7 @@ async fn one_target(actions: Vec<Ruled<'_>>, hands: &Hands<'_>) -> Vec<(usize, A
             Ruling::Go if hands.stopping.is_cancelled() || Instant::now() >= hands.deadline => {
                 ActionResult::Skipped(SkipReason::OutOfTime)
             }
+            Ruling::Go if !(hands.still_wanted)() => ActionResult::ChangedUnderneath,
             Ruling::Go => execute(&planned.action, hands).await,
         };
         if result != ActionResult::Done {

@@ -47,7 +47,10 @@ pub(super) async fn leave(pass: &mut Pass<'_>, object: &AIDataProtectionPolicy) 
 
 async fn take_back(pass: &mut Pass<'_>, object: &AIDataProtectionPolicy) -> Read<Rest> {
     let policy = match going(object, &pass.settings(object), pass.now) {
-        Ok(policy) => policy,
+        Ok(policy) => ValidatedPolicy {
+            held_elsewhere: pass.ctx.held_elsewhere(object),
+            ..policy
+        },
         Err(problem) => return Ok(stall(pass, object, &problem.to_string()).await),
     };
     if policy.mode == Mode::Audit {
@@ -74,8 +77,9 @@ async fn take_back(pass: &mut Pass<'_>, object: &AIDataProtectionPolicy) -> Read
             Ok(Rest::Gone)
         }
         Progress::Going => {
-            let told = pass.tell(object, &judgement).await?;
-            pass.settle(&plan, &outcome, &told);
+            let told = pass.tell(object, &judgement).await;
+            pass.settle(&policy, &plan, &outcome, told.as_ref().ok());
+            let told = told?;
             // A write that is refused, or does not stick, is not in the plan: only its outcome says that a human is needed.
             match refused(&outcome, told.reason) {
                 Some(what) => {
@@ -89,8 +93,9 @@ async fn take_back(pass: &mut Pass<'_>, object: &AIDataProtectionPolicy) -> Read
             })
         }
         Progress::Stalled(what) => {
-            let told = pass.tell(object, &judgement).await?;
-            pass.settle(&plan, &outcome, &told);
+            let told = pass.tell(object, &judgement).await;
+            pass.settle(&policy, &plan, &outcome, told.as_ref().ok());
+            told?;
             stall(pass, object, &what).await;
             Ok(match Rest::of(&plan, &outcome, policy.interval) {
                 Rest::Interval(_) => Rest::Retry,
@@ -213,6 +218,7 @@ fn going(
         max_writes: 50,
         inventory: source.inventory,
         conflicts: source.conflicts,
+        held_elsewhere: source.held_elsewhere,
         settings: settings.clone(),
     });
     policy.suspended_until = None;

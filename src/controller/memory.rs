@@ -103,6 +103,8 @@ pub struct Memory {
     pub repairs: RepairLog,
     /// Writes that were accepted and could not be seen, and when.
     pub not_observed: BTreeMap<(&'static str, Target), Timestamp>,
+    /// Targets whose writes came to nothing when they last had their turn; none once all have had one.
+    pub late: BTreeSet<Target>,
     /// It was said that the deletion waits for a human.
     pub stalled: bool,
 }
@@ -118,6 +120,7 @@ impl Memory {
             last_observed: None,
             repairs: RepairLog::default(),
             not_observed: BTreeMap::new(),
+            late: BTreeSet::new(),
             stalled: false,
         }
     }

@@ -1,14 +1,19 @@
 //! The policy object at the API server: read whole, its status applied, its finalizer set and removed.
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use std::time::Duration;
+
+use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams};
 use kube::core::ApiResource;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::memory::has_finalizer;
 use crate::api::{AIDataProtectionPolicy, AIDataProtectionPolicyStatus, FIELD_MANAGER, FINALIZER};
-use crate::cluster::{KubeMetrics, call, is_not_found};
-use crate::domain::observed::{CallError, Read};
+use crate::cluster::{CALL_TIMEOUT, KubeMetrics, call, call_within, is_conflict, is_not_found};
+use crate::domain::observed::{CallError, ErrorClass, Read};
+
+/// Tries of one status write while others edit the object.
+const STATUS_TRIES: usize = 4;
 
 /// The policies of the cluster. Cheap to clone.
 #[derive(Clone)]
@@ -53,20 +58,54 @@ impl Policies {
             .map(drop)
     }
 
-    /// Applies the whole status; returns the object's new resourceVersion.
-    pub async fn apply_status(&self, name: &str, status: &AIDataProtectionPolicyStatus) -> Read<Option<String>> {
-        self.apply_raw_status(name, json!(status)).await
+    /// Applies the whole status to the object as it was `seen`; returns its new resourceVersion. `permit` says, before each
+    /// try, how long it may take.
+    ///
+    /// # Errors
+    /// Also if there is another object of that name by now: what was found out about the one says nothing about the other.
+    pub async fn apply_status(
+        &self,
+        seen: &ObjectMeta,
+        status: &AIDataProtectionPolicyStatus,
+        permit: impl Fn() -> Read<Duration>,
+    ) -> Read<Option<String>> {
+        self.apply_raw_status(seen, json!(status), permit).await
     }
 
     /// The same with the status given as JSON.
-    pub async fn apply_raw_status(&self, name: &str, status: Value) -> Read<Option<String>> {
+    pub async fn apply_raw_status(
+        &self,
+        seen: &ObjectMeta,
+        status: Value,
+        permit: impl Fn() -> Read<Duration>,
+    ) -> Read<Option<String>> {
+        let operation = "apply policies/status";
+        let name = seen.name.as_deref().unwrap_or_default();
         let resource = resource();
-        let patch = json!({"apiVersion": resource.api_version, "kind": resource.kind, "status": status});
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let patch = Patch::Apply(patch);
-        let request = self.api.patch_status(name, &params, &patch);
-        let written = call(&self.metrics, "apply policies/status", request).await?;
-        Ok(written.metadata.resource_version)
+        let mut version = seen.resource_version.clone();
+        // By resourceVersion the API server refuses what was found out about an object that was replaced since.
+        for _ in 0..STATUS_TRIES {
+            let patch = Patch::Apply(json!({
+                "apiVersion": resource.api_version,
+                "kind": resource.kind,
+                "metadata": {"resourceVersion": version},
+                "status": status,
+            }));
+            let within = permit()?.min(CALL_TIMEOUT);
+            let request = self.api.patch_status(name, &params, &patch);
+            match call_within(&self.metrics, operation, within, request).await {
+                Err(error) if is_conflict(&error) => {}
+                written => return written.map(|object| object.metadata.resource_version),
+            }
+            // Edited meanwhile; the status is ours all the same, and says which generation it is about.
+            let now = call(&self.metrics, "get policies", self.api.get_metadata(name)).await?;
+            if now.metadata.uid != seen.uid {
+                return Err(moved(operation, "there is another policy of this name by now"));
+            }
+            version = now.metadata.resource_version;
+        }
+        Err(moved(operation, "the object keeps changing"))
     }
 
     /// Adds our finalizer, unless the object has changed since it was read.
@@ -101,6 +140,15 @@ impl Policies {
         let name = object.name_any();
         let request = self.api.patch_metadata(&name, &params, &patch);
         call(&self.metrics, "patch policies", request).await.map(drop)
+    }
+}
+
+fn moved(operation: &'static str, message: &str) -> CallError {
+    CallError {
+        operation,
+        class: ErrorClass::Transient,
+        code: Some("Conflict".to_owned()),
+        message: message.to_owned(),
     }
 }
 

@@ -1,18 +1,20 @@
 //! One pass over one policy: validate → observe → plan → enforce → report, each step in a place of its own.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::account::Account;
 use super::context::{Context, Guarded};
-use super::enforce::{Enforced, Hands, Ruling, enforce, repaired, rule};
+use super::enforce::{Enforced, Hands, Ruling, enforce, is_recent, repaired, rule};
 use super::memory::{Due, Fingerprint, Memory, Next, Notes, due, has_finalizer};
 use super::object::Stored;
 use super::observe::observe;
@@ -28,7 +30,7 @@ use crate::domain::finding::Target;
 use crate::domain::observed::{CallError, CallerIdentity, Observed, Read};
 use crate::domain::plan::{AccountTrouble, Plan, guard_account, plan};
 use crate::domain::policy::{InvalidSpec, OperatorSettings, PolicySource, ValidatedPolicy, annotated_at, validate};
-use crate::domain::report::{self, ActionResult, Judgement, Outcome, RepairLog, holds, report, unclaimed};
+use crate::domain::report::{self, ActionResult, Judgement, Outcome, RepairLog, SkipReason, holds, report, unclaimed};
 
 /// No write of one pass is begun later than this.
 const PASS: Duration = Duration::from_mins(5);
@@ -58,12 +60,13 @@ pub(super) async fn reconcile(object: Arc<Guarded>, ctx: Arc<Context>) -> Result
         (notes.moved, notes.stirred, notes.claims) = (false, false, false);
     }
     let started = Instant::now();
-    let memory = memory.unwrap_or_else(|| Memory::new(fingerprint, started));
+    let memory = memory.unwrap_or_else(|| Memory::new(fingerprint.clone(), started));
     debug!(policy = name, ?due, "Reconciling.");
     let mut pass = Pass {
         ctx: &ctx,
         name: &name,
         due,
+        seen: fingerprint.clone(),
         now: (ctx.clock)(),
         deadline: started + PASS,
         memory,
@@ -104,6 +107,8 @@ pub(super) struct Pass<'a> {
     pub ctx: &'a Context,
     pub name: &'a str,
     pub due: Due,
+    /// The object as the watch had it when the pass began.
+    pub seen: Fingerprint,
     pub now: Timestamp,
     pub deadline: Instant,
     pub memory: Memory,
@@ -125,7 +130,7 @@ impl Pass<'_> {
             Ok(Some(Stored::Policy(object))) => {
                 self.memory.fingerprint = Fingerprint::of(&object.metadata);
                 if object.metadata.deletion_timestamp.is_some() {
-                    leave::leave(self, &object).await
+                    Box::pin(leave::leave(self, &object)).await
                 } else {
                     Box::pin(self.keep(&object)).await
                 }
@@ -167,6 +172,7 @@ impl Pass<'_> {
         let policy = self.covered(&object, policy, &observed);
         // What IAM shows may be older than our last write; reading again decides.
         let plan = plan(&policy, &observed, self.now).settled(|f| self.memory.repairs.echo_until(f, self.now));
+        let plan = plan.in_turn(policy.max_writes, &self.memory.late);
         self.wake = plan.next_wakeup();
         self.ctx.metrics.found(self.name, plan.findings());
         self.remember_namespaces(&policy, &observed);
@@ -210,8 +216,10 @@ impl Pass<'_> {
             outcome: &outcome,
             caller,
         };
-        let told = self.tell(&object, &after).await?;
-        self.settle(plan, &outcome, &told);
+        // What was written is remembered whatever becomes of the report.
+        let told = self.tell(&object, &after).await;
+        self.settle(policy, plan, &outcome, told.as_ref().ok());
+        told?;
         self.wake = self.wake.into_iter().chain(wait_until).min();
         Ok(Rest::of(plan, &outcome, policy.interval))
     }
@@ -233,12 +241,20 @@ impl Pass<'_> {
             }
         };
         let rulings: Vec<Ruling> = plan.actions().iter().zip(rulings).map(rule_held).collect();
+        let (read, judged) = (&self.seen, &self.memory.fingerprint);
+        // The watch may lag behind what was read, but what it shows as neither is newer.
+        let still_wanted = || {
+            let shown = self.ctx.store.get(&ObjectRef::new(self.name));
+            let shown = shown.map(|object| Fingerprint::of(object.meta()));
+            shown.is_some_and(|shown| shown == *read || shown == *judged)
+        };
         let hands = Hands {
             account,
             cluster: &self.ctx.cluster,
             guard: &*self.ctx.guard,
             deadline: self.deadline,
             stopping: &self.ctx.stopping,
+            still_wanted: &still_wanted,
         };
         let enforced = enforce(plan, &rulings, &hands).await;
         self.ctx.metrics.wrote(&enforced.outcome);
@@ -246,14 +262,24 @@ impl Pass<'_> {
     }
 
     /// Remembers what the next pass builds on.
-    pub(super) fn settle(&mut self, plan: &Plan, outcome: &Outcome, told: &Delivered) {
+    pub(super) fn settle(
+        &mut self,
+        policy: &ValidatedPolicy,
+        plan: &Plan,
+        outcome: &Outcome,
+        told: Option<&Delivered>,
+    ) {
         let repaired: Vec<_> = repaired(plan, outcome).collect();
         self.memory.repairs.record(repaired, self.now);
         for action in &outcome.actions {
             let key = (action.operation, action.target.clone());
             match &action.result {
                 ActionResult::NotObserved => {
-                    self.memory.not_observed.entry(key).or_insert(self.now);
+                    let tried = self.memory.not_observed.entry(key).or_insert(self.now);
+                    // It was due once more: the next interval begins.
+                    if !is_recent(*tried, policy.interval, self.now) {
+                        *tried = self.now;
+                    }
                 }
                 ActionResult::Done => {
                     self.memory.not_observed.remove(&key);
@@ -261,8 +287,9 @@ impl Pass<'_> {
                 ActionResult::Failed(_) | ActionResult::ChangedUnderneath | ActionResult::Skipped(_) => {}
             }
         }
+        self.memory.late = late(&self.memory.late, plan, outcome);
         // A look at the cluster alone may rest on older readings of AWS.
-        if told.complete && self.due != Due::Cluster {
+        if told.is_some_and(|told| told.complete) && self.due != Due::Cluster {
             self.memory.last_observed = Some(self.now);
         }
     }
@@ -272,6 +299,7 @@ impl Pass<'_> {
         let conflicts = self.ctx.conflicts(object);
         let source = PolicySource {
             conflicts,
+            held_elsewhere: self.ctx.held_elsewhere(object),
             ..source(object)
         };
         let mut policy = validate(&object.spec, source, &self.settings(object), self.now)?;
@@ -391,6 +419,24 @@ impl Pass<'_> {
         warn!(policy = self.name, %error, "Failed to reconcile; it is tried again.");
         Rest::Retry
     }
+}
+
+/// Which targets come last in the next pass, should there be more to write than one pass may.
+fn late(before: &BTreeSet<Target>, plan: &Plan, outcome: &Outcome) -> BTreeSet<Target> {
+    let in_time = |result: &ActionResult| match result {
+        ActionResult::Done | ActionResult::Skipped(SkipReason::NotLeader | SkipReason::OutOfTime) => true,
+        ActionResult::Failed(_)
+        | ActionResult::ChangedUnderneath
+        | ActionResult::NotObserved
+        | ActionResult::Skipped(SkipReason::EarlierFailure | SkipReason::RepairedTooOften) => false,
+    };
+    let tried = outcome.actions.iter().filter(|a| !in_time(&a.result));
+    let refused: BTreeSet<&Target> = before.iter().chain(tried.map(|a| &a.target)).collect();
+    let actions = plan.targets().iter().flat_map(|t| &t.actions);
+    let wanted: BTreeSet<Target> = actions.map(|a| a.action.target()).collect();
+    let late: BTreeSet<Target> = wanted.iter().filter(|t| refused.contains(t)).cloned().collect();
+    // All had their turn: the next round begins.
+    if late == wanted { BTreeSet::new() } else { late }
 }
 
 /// What an object's metadata and status say.

@@ -1,5 +1,8 @@
 //! Step five: the report is delivered: one status patch if it changed, then events.
 
+use std::time::Duration;
+
+use kube::api::ObjectMeta;
 use tracing::{info, warn};
 
 use super::context::Context;
@@ -20,12 +23,13 @@ pub(super) async fn deliver(
     context: &report::Context<'_>,
 ) -> Read<Delivered> {
     let name = policy.metadata.name.as_deref().unwrap_or_default();
-    let (report, version) = match write(ctx, name, &report, context).await {
+    let metadata = &policy.metadata;
+    let (report, version) = match write(ctx, metadata, &report, context).await {
         Ok(version) => (report, version),
         Err(error) if is_too_large(&error) => {
             warn!(%error, "The status is too large; it is written without findings and history.");
             let smaller = too_large(&report, context);
-            let version = write(ctx, name, &smaller, context).await?;
+            let version = write(ctx, metadata, &smaller, context).await?;
             (smaller, version)
         }
         Err(error) => return Err(error),
@@ -59,22 +63,28 @@ impl Delivered {
 }
 
 /// Writes the status if it changed; returns the object's new resourceVersion.
-async fn write(ctx: &Context, name: &str, report: &Report, context: &report::Context<'_>) -> Read<Option<String>> {
+async fn write(
+    ctx: &Context,
+    seen: &ObjectMeta,
+    report: &Report,
+    context: &report::Context<'_>,
+) -> Read<Option<String>> {
     if !report.changed(context.old) {
         return Ok(None);
     }
-    may_write(ctx, "apply policies/status")?;
-    let version = ctx.policies.apply_status(name, &report.status).await?;
+    let permit = || may_write(ctx, "apply policies/status");
+    // Boxed: it is large, and part of every reconcile.
+    let version = Box::pin(ctx.policies.apply_status(seen, &report.status, permit)).await?;
     info!(reason = report.reason.as_str(), "Status written.");
     Ok(version)
 }
 
-/// Status and finalizers are the leader's as well.
+/// Status and finalizers are the leader's as well: for how long it may write them.
 ///
 /// # Errors
 /// If this replica leads no more.
-pub(super) fn may_write(ctx: &Context, operation: &'static str) -> Read<()> {
-    ctx.guard.permit().map(drop).map_err(|NotLeader| CallError {
+pub(super) fn may_write(ctx: &Context, operation: &'static str) -> Read<Duration> {
+    ctx.guard.permit().map_err(|NotLeader| CallError {
         operation,
         class: ErrorClass::Transient,
         code: Some("NotLeader".to_owned()),

@@ -273,9 +273,108 @@ async fn a_write_that_does_not_show_is_repeated_once_an_interval() {
     world.reconcile(NAME).await;
     assert_eq!(world.take_aws_writes(), Vec::<String>::new());
     assert_eq!(world.ready(NAME), ready("False", "WriteNotObserved"));
-    world.pass(Duration::from_secs(331)).await;
+    for again in ["twice", "thrice"] {
+        world.pass(Duration::from_secs(331)).await;
+        world.reconcile(NAME).await;
+        assert_eq!(world.take_aws_writes().len(), 1);
+        world.edit(NAME, |policy| {
+            policy["metadata"]["annotations"] = json!({"aidp.dev/reconcile-requested-at": again});
+        });
+        world.reconcile(NAME).await;
+        assert_eq!(world.take_aws_writes(), Vec::<String>::new(), "{again}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_is_remembered_though_it_cannot_be_reported() {
+    let mut world = World::new();
+    world.aws().write_result = Some(ActionResult::NotObserved);
+    world.apply(NAME, spec());
+    // The inventory is written; the report after the write is not.
+    world.fake.fail(|_, path, body| {
+        let reports = path.ends_with("/status") && body["status"].to_string().contains("WriteNotObserved");
+        reports.then_some((500, "InternalError", "no"))
+    });
     world.reconcile(NAME).await;
     assert_eq!(world.take_aws_writes().len(), 1);
+    world.pass(Duration::from_secs(2)).await;
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_is_not_written_on_another_object_of_the_same_name() {
+    let mut world = World::new();
+    world.apply(NAME, spec());
+    let fake = world.fake.clone();
+    // Deleted and made anew while AWS is written to.
+    world.aws().on_write = Some(Box::new(move || {
+        let path = policy_path(NAME);
+        let mut policy = fake.get(&path).unwrap();
+        policy["metadata"]["uid"] = json!("another");
+        policy["status"] = json!({"observedGeneration": -1});
+        fake.put(&path, policy);
+    }));
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes().len(), 1);
+    assert_eq!(world.status(NAME), json!({"observedGeneration": -1}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_is_written_though_the_object_was_annotated_meanwhile() {
+    let mut world = World::new();
+    world.apply(NAME, spec());
+    let fake = world.fake.clone();
+    world.aws().on_write = Some(Box::new(move || {
+        let path = policy_path(NAME);
+        let mut policy = fake.get(&path).unwrap();
+        policy["metadata"]["annotations"] = json!({"example.com/note": "x"});
+        fake.put(&path, policy);
+    }));
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("False", "Remediating"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_more_is_written_once_the_policy_was_suspended_edited_or_deleted() {
+    let suspend = |policy: &mut Value| {
+        policy["metadata"]["annotations"] = json!({"aidp.dev/suspend-until": "2027-01-01T00:00:00Z"});
+    };
+    let edit = |policy: &mut Value| policy["metadata"]["generation"] = json!(7);
+    for change in [suspend as fn(&mut Value), edit, delete] {
+        let mut world = World::new();
+        let mut two = spec();
+        // Of one target, so that they follow each other.
+        two["bucketControls"] = json!({"versioning": {}, "transport": {}});
+        world.apply(NAME, two);
+        let shown = world.shows(NAME, change);
+        world.aws().on_write = Some(shown);
+        world.reconcile(NAME).await;
+        assert_eq!(world.take_aws_writes().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_whose_writes_are_refused_does_not_keep_others_from_their_turn() {
+    let mut world = World::new();
+    let mut narrow = spec();
+    narrow["limits"] = json!({"maxWritesPerReconcile": 1});
+    narrow["buckets"] = json!([{"name": "fraud-a"}, {"name": "fraud-b"}, {"name": "fraud-c"}]);
+    world.aws().write_result = Some(ActionResult::Failed(CallError {
+        operation: "PutBucketVersioning",
+        class: ErrorClass::AccessDenied,
+        code: None,
+        message: "no".to_owned(),
+    }));
+    world.apply(NAME, narrow);
+    let mut tried = Vec::new();
+    for _ in 0..4 {
+        world.reconcile(NAME).await;
+        tried.extend(world.take_aws_writes());
+        world.pass(Duration::from_secs(331)).await;
+    }
+    let of = |bucket: &str| format!("PutBucketVersioning bucket/{bucket}");
+    assert_eq!(tried, [of("fraud-a"), of("fraud-b"), of("fraud-c"), of("fraud-a")]);
 }
 
 /// A policy about one role; its bucket asks for nothing.
@@ -533,6 +632,53 @@ async fn of_two_policies_one_claims_and_the_other_follows_as_soon_as_it_goes() {
     assert_eq!(world.ctx.claims_moved(), [], "once");
     world.reconcile("younger").await;
     assert_eq!(world.take_aws_writes(), ["PutBucketVersioning bucket/fraud-data"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_enforces_after_an_audit_takes_nothing_from_whoever_holds_it() {
+    let mut audit = spec();
+    audit["mode"] = json!("Audit");
+    let mut world = World::new();
+    world.apply("older", audit);
+    world.reconcile("older").await;
+    assert_eq!(world.ready("older"), ready("True", "Audited"));
+    world.apply(NAME, spec());
+    for _ in 0..2 {
+        world.reconcile(NAME).await;
+        world.pass(Duration::from_secs(11)).await;
+    }
+    assert_eq!(world.ready(NAME), ready("True", "Enforced"));
+    world.apply("older", spec());
+    world.reconcile("older").await;
+    assert_eq!(world.ready("older"), ready("False", "Conflict"));
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("True", "Enforced"));
+}
+
+/// TLS only, and everything taken back at the end.
+fn revert_transport() -> Value {
+    let mut spec = revert();
+    spec["bucketControls"] = json!({"transport": {}});
+    spec
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_goes_or_lets_a_bucket_go_takes_nothing_from_the_one_that_holds_it() {
+    for leaves in [delete as fn(&mut Value), |policy: &mut Value| {
+        policy["metadata"]["generation"] = json!(2);
+        policy["spec"]["buckets"] = json!([{"name": "fraud-other"}]);
+    }] {
+        let mut world = at_rest(revert_transport()).await;
+        world.apply("younger", revert_transport());
+        for _ in 0..2 {
+            world.reconcile("younger").await;
+            assert_eq!(world.ready("younger"), ready("False", "Conflict"));
+        }
+        world.edit("younger", leaves);
+        world.reconcile("younger").await;
+        let touched = |write: &String| write.contains("fraud-data");
+        assert!(!world.take_aws_writes().iter().any(touched));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -37,16 +37,16 @@ pub(super) async fn tell(pass: &mut Pass<'_>, object: &DynamicObject, problem: S
     };
     let report = report(&Judgement::Invalid(&invalid), &context);
     pass.reason = Some(report.reason);
+    // Whether or not it can be written: nobody looks after it any more.
+    pass.ctx.metrics.stands(pass.name, &report.status, None);
     let next = with_conditions(&stored, &report.status);
     if next == stored {
         return Rest::Change;
     }
-    let written = match may_write(pass.ctx, "apply policies/status") {
-        Ok(()) => pass.ctx.policies.apply_raw_status(pass.name, next).await.map(drop),
-        Err(error) => Err(error),
-    };
-    match written {
-        Ok(()) => Rest::Change,
+    let permit = || may_write(pass.ctx, "apply policies/status");
+    let written = pass.ctx.policies.apply_raw_status(&object.metadata, next, permit);
+    match Box::pin(written).await {
+        Ok(_) => Rest::Change,
         Err(error) => pass.put_off(&error),
     }
 }

@@ -101,6 +101,20 @@ impl Plan {
         self
     }
 
+    /// The plan with the room under the cap given to other targets before those that are `late`: whose writes are refused
+    /// again and again must not keep the rest from being protected.
+    #[must_use]
+    pub fn in_turn(mut self, max_writes: usize, late: &BTreeSet<Target>) -> Self {
+        let all: Vec<&PlannedAction> = self.targets.iter().flat_map(|t| &t.actions).collect();
+        // Nothing to choose; in Audit and while suspended there is nothing at all.
+        if self.actions.is_empty() || all.len() <= max_writes {
+            return self;
+        }
+        let (last, first): (Vec<_>, Vec<_>) = all.into_iter().partition(|a| late.contains(&a.action.target()));
+        self.actions = first.into_iter().chain(last).take(max_writes).cloned().collect();
+        self
+    }
+
     /// When something changes by the clock alone (end of a suspension).
     pub fn next_wakeup(&self) -> Option<Timestamp> {
         self.next_wakeup

@@ -278,6 +278,9 @@ pub struct ValidatedPolicy {
     pub inventory: Targets,
     /// Targets that other policies claim first, with the policy's name.
     pub conflicts: Conflicts,
+    /// Buckets of the inventory that another policy of this cluster names and holds: what the bucket as such owes to the
+    /// operator is that policy's by now, and stays when this one leaves.
+    pub held_elsewhere: BTreeSet<BucketName>,
     /// The operator's settings.
     pub settings: OperatorSettings,
 }

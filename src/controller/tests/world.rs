@@ -65,6 +65,8 @@ pub(super) struct Aws {
     pub fault: Option<ErrorClass>,
     /// Writes come to this and change nothing.
     pub write_result: Option<ActionResult>,
+    /// What happens elsewhere while something is written.
+    pub on_write: Option<Box<dyn Fn() + Send>>,
 }
 
 #[derive(Clone)]
@@ -137,6 +139,9 @@ impl Account for FakeAccount {
         assert!(claimed, "{target} is in some inventory before it is written to");
         let mut aws = self.aws.lock().unwrap();
         aws.writes.push(action.to_string());
+        if let Some(on_write) = &aws.on_write {
+            on_write();
+        }
         if let Some(result) = aws.write_result.clone() {
             return std::future::ready(result).boxed();
         }
@@ -206,7 +211,7 @@ pub(super) struct World {
     pub fake: Fake,
     pub aws: Arc<Mutex<Aws>>,
     pub ctx: Arc<Context>,
-    writer: Writer<Guarded>,
+    writer: Arc<Mutex<Writer<Guarded>>>,
     guard: Guard,
     time: Arc<Mutex<Timestamp>>,
 }
@@ -253,7 +258,7 @@ impl World {
             ctx: Arc::new(Context::new(parts, store, CancellationToken::new())),
             fake,
             aws,
-            writer,
+            writer: Arc::new(Mutex::new(writer)),
             guard,
             time,
         }
@@ -286,15 +291,28 @@ impl World {
 
     /// The watch catches up.
     pub fn sync(&mut self) {
-        self.writer.apply_watcher_event(&Event::Init);
+        let mut writer = self.writer.lock().unwrap();
+        writer.apply_watcher_event(&Event::Init);
         let objects = self.fake.state().objects.clone();
         for (path, object) in objects {
             if path.contains("aidataprotectionpolicies") {
                 let guarded: Guarded = serde_json::from_value(object).unwrap();
-                self.writer.apply_watcher_event(&Event::InitApply(guarded));
+                writer.apply_watcher_event(&Event::InitApply(guarded));
             }
         }
-        self.writer.apply_watcher_event(&Event::InitDone);
+        writer.apply_watcher_event(&Event::InitDone);
+    }
+
+    /// Changes a policy, and lets the watch see it, whenever it is called.
+    pub fn shows(&self, name: &str, change: fn(&mut Value)) -> Box<dyn Fn() + Send> {
+        let (fake, writer, path) = (self.fake.clone(), self.writer.clone(), policy_path(name));
+        Box::new(move || {
+            let mut policy = fake.get(&path).unwrap();
+            change(&mut policy);
+            fake.put(&path, policy.clone());
+            let guarded: Guarded = serde_json::from_value(policy).unwrap();
+            writer.lock().unwrap().apply_watcher_event(&Event::Apply(guarded));
+        })
     }
 
     /// Reconciles as the watch would have it; returns what the next pass waits for, in seconds (None: for a change).

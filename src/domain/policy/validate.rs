@@ -47,6 +47,8 @@ pub struct PolicySource {
     pub inventory: Targets,
     /// Targets that other policies claim first.
     pub conflicts: Conflicts,
+    /// Buckets of the inventory that another policy names and holds.
+    pub held_elsewhere: BTreeSet<BucketName>,
 }
 
 /// Checks a spec and resolves defaults, overrides and caps. `now` is for the cap on suspensions.
@@ -81,6 +83,7 @@ pub fn validate(
         release,
         inventory,
         conflicts,
+        held_elsewhere,
     } = source;
 
     let account_id = problems.name("account.id", AccountId::new(&account.id));
@@ -159,6 +162,7 @@ pub fn validate(
         max_writes,
         inventory,
         conflicts,
+        held_elsewhere,
         settings: settings.clone(),
     })
 }

@@ -104,6 +104,24 @@ pub(super) fn next(
     next
 }
 
+/// What an Audit has listed it has only looked at: a policy that enforces from now on takes nothing from whoever holds it.
+/// Until its first plan has found out, nothing counts as held by it.
+pub(super) fn let_go(status: &mut AIDataProtectionPolicyStatus) {
+    let Some(Targets {
+        buckets,
+        roles,
+        egress: _,
+    }) = &mut status.targets
+    else {
+        return;
+    };
+    let buckets = buckets.iter_mut().map(|b| &mut b.state);
+    let roles = roles.iter_mut().map(|r| &mut r.state);
+    for state in buckets.chain(roles) {
+        *state = TargetState::Conflict;
+    }
+}
+
 /// Over the schema's bound, new claims wait: what is claimed already is kept, and what is not in the inventory is not
 /// written to.
 fn bound<T>(list: &mut Vec<T>, max: usize, claimed: impl Fn(&T) -> bool) {

@@ -27,7 +27,7 @@ use super::finding::FindingKey;
 use super::observed::{CallError, CallerIdentity, ErrorClass};
 use super::plan::{AccountTrouble, Plan};
 use super::policy::{InvalidSpec, ValidatedPolicy};
-use crate::api::{AIDataProtectionPolicyStatus, AccountStatus};
+use crate::api::{AIDataProtectionPolicyStatus, AccountStatus, Mode};
 
 pub use conditions::{
     BUCKETS_PROTECTED, DRIFTED, EGRESS_RESTRICTED, READY, RECONCILING, ROLES_READ_ONLY, STALLED, condition,
@@ -211,6 +211,10 @@ fn observing(policy: &ValidatedPolicy, context: &Context<'_>) -> Report {
     let mut status = carried(context);
     if status.observed_generation == context.generation && condition(&status, READY).is_some() {
         return unchanged(status);
+    }
+    let audited = condition(&status, READY).is_some_and(|ready| ready.reason == Reason::Audited.as_str());
+    if audited && policy.mode == Mode::Enforce {
+        inventory::let_go(&mut status);
     }
     let situation = Situation::NotYetObserved;
     status.observed_generation = context.generation;

@@ -452,6 +452,27 @@ fn two_policies_following_each_other_on_a_bucket_keep_each_others_role_statement
 }
 
 #[test]
+fn what_another_policy_of_the_cluster_holds_keeps_all_but_the_leaving_ones_own_statement() {
+    let first = named("first", Targets::default());
+    let second = ValidatedPolicy {
+        held_elsewhere: [bucket()].into(),
+        ..named("second", inventory("fraud-training-data"))
+    };
+    let both = apply(&protected(), &plan(&second, &protected()));
+    let held = apply(&both, &plan(&first, &both));
+    let left = apply(
+        &held,
+        &revert_bucket(&second, &bucket(), Some(&held), Some(&operator())),
+    );
+    assert_eq!(operations(&plan(&first, &left)), Vec::<&str>::new());
+    assert!(
+        sids(&left).iter().any(|sid| sid.starts_with(TLS_SID)),
+        "{:?}",
+        sids(&left)
+    );
+}
+
+#[test]
 fn unparsable_policy_is_left_alone() {
     for text in [
         "",

@@ -63,7 +63,8 @@ pub fn revert_buckets(policy: &ValidatedPolicy, observed: &Observed) -> Vec<Targ
         .collect()
 }
 
-/// Plans the removal of our statements, of this policy and cluster only, from one bucket. No findings and no actions: there
+/// Plans the removal of our statements, of this policy and cluster only, from one bucket; where another policy of the
+/// cluster holds it, only of those that no policy but this one has. No findings and no actions: there
 /// is nothing of ours left, or no bucket.
 pub fn revert_bucket(
     policy: &ValidatedPolicy,
@@ -101,7 +102,10 @@ pub fn revert_bucket(
         }
     };
     let sid = |rule: Rule| rule.sid(&policy.settings.cluster_hash, &policy.name);
-    let ours: BTreeSet<String> = Rule::ALL.into_iter().map(sid).collect();
+    // What serves the bucket whichever policy holds it is not this one's to take away while another does.
+    let is_shared = policy.held_elsewhere.contains(bucket);
+    let leaving = Rule::ALL.into_iter().filter(|rule| rule.per_policy() || !is_shared);
+    let ours: BTreeSet<String> = leaving.map(sid).collect();
     let merged = merge(&current, &ours, &[]);
     if merged.changes.is_empty() {
         return orphan(bucket, seen, Vec::new(), None);

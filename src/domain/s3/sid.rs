@@ -54,7 +54,8 @@ impl Rule {
         }
     }
 
-    const fn per_policy(self) -> bool {
+    /// Whether each policy has a statement of its own; else one statement serves whichever policy holds the bucket.
+    pub const fn per_policy(self) -> bool {
         match self {
             Self::DenyInsecureTransport
             | Self::DenyOldTls
