@@ -17,6 +17,7 @@ mod resolvers;
 mod watch;
 mod workloads;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -41,6 +42,8 @@ pub struct Cluster {
     /// What enforces NetworkPolicy, as last found, and when.
     found: Arc<tokio::sync::Mutex<Option<(Instant, EnforcerObservation)>>>,
     readings: Arc<readings::Readings>,
+    /// Where this pod is told to resolve names; None outside of a cluster.
+    resolv_conf: Option<PathBuf>,
 }
 
 impl Cluster {
@@ -52,6 +55,16 @@ impl Cluster {
             enforcer,
             found: Arc::default(),
             readings: Arc::default(),
+            resolv_conf: std::env::var_os("KUBERNETES_SERVICE_HOST").map(|_| PathBuf::from("/etc/resolv.conf")),
+        }
+    }
+
+    /// The same, told by another file where to resolve names.
+    #[cfg(test)]
+    fn told_by(self, resolv_conf: PathBuf) -> Self {
+        Self {
+            resolv_conf: Some(resolv_conf),
+            ..self
         }
     }
 

@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -12,7 +13,8 @@ use crate::domain::egress::enforcer::Enforcer;
 use crate::domain::egress::plan::{LABEL_MANAGED_BY, LABEL_POLICY};
 use crate::domain::fixture;
 use crate::domain::observed::{
-    EnforcerObservation, ErrorClass, PluginPolicy, PodObservation, ResolverObservation, ServiceAccountObservation,
+    EnforcerObservation, ErrorClass, PluginPolicy, PodObservation, ResolverObservation, ResolverPods,
+    ServiceAccountObservation,
 };
 use crate::domain::report::{ActionResult, SkipReason};
 
@@ -488,12 +490,15 @@ async fn how_names_are_resolved_is_seen_in_kube_system() {
     };
     assert_eq!(seen(&fake).await.resolvers, auto_mode);
 
-    // With pods of its own the Service's address is nobody's business.
     fake.put(
         "/api/v1/namespaces/kube-system/pods/coredns",
         json!({
             "metadata": {"name": "coredns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
-            "spec": {"containers": []}, "status": {"podIPs": [{"ip": "10.244.0.3"}, {"ip": "fd01::3"}]},
+            "spec": {"containers": [{"name": "coredns", "ports": [
+                {"containerPort": 1053, "protocol": "UDP"}, {"containerPort": 1053, "protocol": "TCP"},
+                {"containerPort": 9153, "protocol": "TCP"},
+            ]}]},
+            "status": {"podIPs": [{"ip": "10.244.0.3"}, {"ip": "fd01::3"}]},
         }),
     );
     for args in [
@@ -502,13 +507,50 @@ async fn how_names_are_resolved_is_seen_in_kube_system() {
     ] {
         put_node_local(&fake, &args);
         let both = ResolverObservation {
-            cluster_pods: true,
+            pods: BTreeMap::from([(ResolverPods::KubeDns, BTreeSet::from([1053]))]),
             node_local: addresses(&["169.254.20.10", "10.100.0.10"]),
-            service: addresses(&[]),
-            ipv6: true,
+            ..auto_mode.clone()
         };
         assert_eq!(seen(&fake).await.resolvers, both, "{args}");
     }
+}
+
+#[tokio::test]
+async fn openshifts_resolvers_are_looked_for_where_the_usual_ones_are_not() {
+    let fake = Fake::default();
+    fake.put(
+        "/api/v1/namespaces/openshift-dns/pods/dns-default-x",
+        json!({
+            "metadata": {"name": "dns-default-x", "namespace": "openshift-dns",
+                         "labels": {"dns.operator.openshift.io/daemonset-dns": "default"}},
+            "spec": {"containers": [{"name": "dns", "ports": [{"containerPort": 5353, "protocol": "UDP"}]}]},
+        }),
+    );
+    let want = ResolverObservation {
+        pods: BTreeMap::from([(ResolverPods::OpenShift, BTreeSet::from([5353]))]),
+        ..ResolverObservation::default()
+    };
+    assert_eq!(seen(&fake).await.resolvers, want);
+}
+
+#[tokio::test]
+async fn where_the_operators_own_pod_resolves_names_is_seen() {
+    let fake = Fake::default();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("resolv.conf");
+    let told = || async {
+        let cluster = cluster(&fake).told_by(file.clone());
+        cluster
+            .observe(&fixture::policy(fixture::FULL_SPEC), Ages::FRESH)
+            .await
+            .unwrap()
+            .resolvers
+            .told
+    };
+    assert_eq!(told().await, BTreeSet::new(), "no such file");
+    let text = "# nameserver 1.1.1.1\nsearch ml.svc.cluster.local\nnameserver 10.9.0.2\nnameserver  fd00::a\nnameserver x\nnameserver\n";
+    std::fs::write(&file, text).unwrap();
+    assert_eq!(told().await, ["10.9.0.2", "fd00::a"].map(|a| a.parse().unwrap()).into());
 }
 
 #[tokio::test]

@@ -308,16 +308,49 @@ pub struct PluginPolicy {
     pub name: String,
 }
 
-/// How pods of the cluster resolve names, as far as that shows in `kube-system`.
+/// Pods that resolve names for a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ResolverPods {
+    /// `k8s-app=kube-dns` in `kube-system`: CoreDNS and kube-dns, as nearly every distribution installs them.
+    KubeDns,
+    /// OpenShift's DNS operator has its own namespace and label, and its pods listen on 5353 (openshift/cluster-dns-operator).
+    OpenShift,
+}
+
+impl ResolverPods {
+    /// All of them, in the order in which they are looked for.
+    pub const ALL: [Self; 2] = [Self::KubeDns, Self::OpenShift];
+
+    /// Their namespace.
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Self::KubeDns => "kube-system",
+            Self::OpenShift => "openshift-dns",
+        }
+    }
+
+    /// Their label: key and value.
+    pub const fn label(self) -> (&'static str, &'static str) {
+        match self {
+            Self::KubeDns => ("k8s-app", "kube-dns"),
+            Self::OpenShift => ("dns.operator.openshift.io/daemonset-dns", "default"),
+        }
+    }
+}
+
+/// How pods of the cluster resolve names, as far as that shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResolverObservation {
-    /// Pods `k8s-app=kube-dns` are there.
-    pub cluster_pods: bool,
+    /// The pods that are there, with the UDP ports of their containers: a policy is judged by the port that the pod listens
+    /// on, which need not be that of its Service.
+    pub pods: BTreeMap<ResolverPods, BTreeSet<u16>>,
     /// Addresses that NodeLocal DNSCache listens on (`-localip`).
     pub node_local: BTreeSet<IpAddr>,
-    /// Addresses of the Service `kube-dns`; looked for only where there are no such pods, as on EKS Auto Mode, where the
-    /// node answers for it.
+    /// Addresses of the Service `kube-dns`. Where there are no such pods, as on EKS Auto Mode, the node answers for it.
     pub service: BTreeSet<IpAddr>,
+    /// Where the kubelet tells pods to resolve names (`clusterDNS`), as the operator's own pod was told; empty where it does
+    /// not run in the cluster.
+    pub told: BTreeSet<IpAddr>,
     /// The pods of the cluster have IPv6 addresses, as those of its DNS show.
     pub ipv6: bool,
 }

@@ -76,6 +76,7 @@ fn a_bucket_a_role_and_egress_come_into_line_and_the_object_says_so() {
             seen.findings(),
             [
                 "IAM.WorkloadIdentity role/fraud-trainer serviceAccounts[ml/trainer]",
+                "Net.BlocksOwnCredentials egress/training allow",
                 "Net.Enforcement egress/training enforcer.ServicesJudgedAfterTranslation",
                 "S3.AccessLogging bucket/fraud-data accessLogging",
                 "S3.ExistingObjects bucket/fraud-data existingObjects",
@@ -83,7 +84,7 @@ fn a_bucket_a_role_and_egress_come_into_line_and_the_object_says_so() {
                 "S3.ObjectLock bucket/fraud-data objectLock",
                 "S3.ObjectOwnership bucket/fraud-data objectOwnership"
             ],
-            "reported are two controls that the policy leaves out, a ServiceAccount that does not exist, what kube-router leaves open, and what is only ever reported"
+            "reported are two controls that the policy leaves out, a ServiceAccount that does not exist, that no DNS of the cluster shows, what kube-router leaves open, and what is only ever reported"
         );
         assert_eq!(
             [seen.status("BucketsProtected"), seen.status("RolesReadOnly")],

@@ -1,6 +1,6 @@
 //! `Net.BlocksOwnCredentials`: would a policy cut the training pods off from their own credentials or from DNS?
 //!
-//! Judged on the addresses that the built policy opens:
+//! Judged on the addresses that the built policy opens, together with all others that select the same pods:
 //! * **DNS**: the policy must open port 53 somewhere.
 //! * **IRSA** needs AWS STS on 443/TCP. Where the operator's configuration states the addresses of STS (an interface
 //!   endpoint), all of one family must be open. Otherwise the policy must open 443 to everywhere to be sure. Some addresses
@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::address::AddressSet;
-use super::desired::{Facts, POD_IDENTITY_AGENT_V4};
+use super::desired::{Dns, DnsEvidence, Facts, POD_IDENTITY_AGENT_V4};
 use super::flows::Flows;
 use super::network_policy::EgressPolicy;
 use super::port::Protocol;
@@ -56,17 +56,20 @@ pub struct Credentials {
     pub cilium: bool,
 }
 
-/// Judges every need of the pods, in a fixed order.
+/// Judges every need of the pods, in a fixed order. `policies` are all that select each of the pods: they add up.
 ///
 /// # Errors
-/// The policy can't be read; never the case for one that `desired` built.
+/// One of them can't be read; never the case for one that `desired` built.
 pub fn judge(
-    policy: &NetworkPolicy,
+    policies: &[&NetworkPolicy],
     facts: &Facts,
     credentials: &Credentials,
 ) -> Result<Vec<(Need, Reachability)>, PolicyError> {
-    let rules = EgressPolicy::read(policy)?.egress.unwrap_or_default();
-    let each: Vec<Flows> = rules.iter().map(|r| Flows::new(&r.ports, &r.peers.addresses)).collect();
+    let mut each: Vec<Flows> = Vec::new();
+    for policy in policies {
+        let rules = EgressPolicy::read(policy)?.egress.unwrap_or_default();
+        each.extend(rules.iter().map(|r| Flows::new(&r.ports, &r.peers.addresses)));
+    }
     let open = Flows::union_of(&each.iter().collect::<Vec<_>>());
     let mut out = vec![(Need::Dns, dns(facts, credentials, &open))];
     if credentials.irsa {
@@ -78,36 +81,32 @@ pub fn judge(
     Ok(out)
 }
 
-/// The needs that the policy cuts off, with the reason; empty = it may be written.
-///
-/// # Errors
-/// As [`judge`].
-pub fn blocks_own_credentials(
-    policy: &NetworkPolicy,
-    facts: &Facts,
-    credentials: &Credentials,
-) -> Result<Vec<(Need, &'static str)>, PolicyError> {
-    let blocked = |(need, reach)| match reach {
-        Reachability::Blocked(why) => Some((need, why)),
-        Reachability::Open | Reachability::NotJudged(_) => None,
-    };
-    Ok(judge(policy, facts, credentials)?
-        .into_iter()
-        .filter_map(blocked)
-        .collect())
-}
-
 fn dns(facts: &Facts, credentials: &Credentials, open: &Flows) -> Reachability {
     let resolver_open = |a: &IpAddr| open.contains(*a, Protocol::Udp, 53) && open.contains(*a, Protocol::Tcp, 53);
-    match (facts.dns.cluster_pods, facts.dns.addresses.iter().all(resolver_open)) {
-        (false, _) if facts.dns.addresses.is_empty() => {
-            Reachability::Blocked("no resolver of the cluster is known, so no name could be resolved")
-        }
-        (_, false) => Reachability::Blocked("a resolver of the cluster is not open on port 53"),
-        (_, true) if credentials.cilium && !facts.dns.addresses.is_empty() => {
+    let Dns {
+        pods,
+        addresses,
+        evidence,
+    } = &facts.dns;
+    if pods.is_empty() && addresses.is_empty() {
+        return Reachability::Blocked("no resolver of the cluster is known, so no name could be resolved");
+    }
+    if !addresses.iter().all(resolver_open) {
+        return Reachability::Blocked("a resolver of the cluster is not open on port 53");
+    }
+    match evidence {
+        DnsEvidence::Assumed => Reachability::NotJudged(
+            "no resolver of the cluster shows, and pods k8s-app=kube-dns in kube-system are assumed: if names are resolved \
+             elsewhere, allow that on port 53, UDP and TCP",
+        ),
+        DnsEvidence::Elsewhere(told) if !told.iter().any(resolver_open) => Reachability::NotJudged(
+            "the kubelet tells pods to resolve names at an address where no resolver of the cluster shows: allow it on port \
+             53, UDP and TCP",
+        ),
+        DnsEvidence::Seen | DnsEvidence::Elsewhere(_) if credentials.cilium && !addresses.is_empty() => {
             Reachability::NotJudged("the resolver runs on the node, which Cilium matches by entity and not by address")
         }
-        (_, true) => Reachability::Open,
+        DnsEvidence::Seen | DnsEvidence::Elsewhere(_) => Reachability::Open,
     }
 }
 
@@ -150,7 +149,7 @@ fn pod_identity(credentials: &Credentials, open: &Flows) -> Reachability {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::egress::desired::{Allowed, Dns, Identity, NODE_LOCAL_DNS, network_policy_for};
+    use crate::domain::egress::desired::{Allowed, Identity, NODE_LOCAL_DNS, network_policy_for};
     use crate::domain::policy::PortRange;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
     use std::collections::{BTreeMap, BTreeSet};
@@ -184,7 +183,7 @@ mod tests {
             irsa: true,
             ..credentials.clone()
         };
-        judge(&policy(cidrs, port, &facts), &facts, &credentials).unwrap()[1].1
+        judge(&[&policy(cidrs, port, &facts)], &facts, &credentials).unwrap()[1].1
     }
 
     fn nets(cidrs: &[&str]) -> Vec<IpNet> {
@@ -255,44 +254,85 @@ mod tests {
                 cilium,
                 ..Credentials::default()
             };
-            judge(&built, &facts, &credentials).unwrap()[1]
+            judge(&[&built], &facts, &credentials).unwrap()[1]
         };
         assert_eq!(judged(false), (Need::PodIdentityAgent, Reachability::Open));
         assert!(blocked(judged(true).1));
         let without = policy(&["10.0.0.0/8"], 443, &Facts::default());
-        assert!(blocked(judge(&without, &facts, &Credentials::default()).unwrap()[1].1));
+        assert!(blocked(
+            judge(&[&without], &facts, &Credentials::default()).unwrap()[1].1
+        ));
     }
 
     #[test]
     fn without_any_resolver_dns_is_blocked() {
         let facts = Facts {
             dns: Dns {
-                cluster_pods: false,
+                pods: BTreeMap::new(),
                 addresses: BTreeSet::new(),
+                evidence: DnsEvidence::Seen,
             },
             ..Facts::default()
         };
         let built = policy(&["0.0.0.0/0"], 443, &facts);
-        let why = blocks_own_credentials(&built, &facts, &Credentials::default()).unwrap();
+        let why = Reachability::Blocked("no resolver of the cluster is known, so no name could be resolved");
         assert_eq!(
-            why,
-            [(
-                Need::Dns,
-                "no resolver of the cluster is known, so no name could be resolved"
-            )]
+            judge(&[&built], &facts, &Credentials::default()).unwrap(),
+            [(Need::Dns, why)]
         );
+    }
+
+    #[test]
+    fn policies_add_up() {
+        let facts = Facts::default();
+        let credentials = Credentials {
+            irsa: true,
+            sts_addresses: Some(nets(&["10.20.1.5/32", "10.20.2.5/32"])),
+            ..Credentials::default()
+        };
+        let [one, two] = ["10.20.1.0/24", "10.20.2.0/24"].map(|cidr| policy(&[cidr], 443, &facts));
+        assert!(blocked(judge(&[&one], &facts, &credentials).unwrap()[1].1));
+        assert_eq!(
+            judge(&[&one, &two], &facts, &credentials).unwrap()[1].1,
+            Reachability::Open
+        );
+    }
+
+    #[test]
+    fn what_is_only_assumed_of_name_resolution_is_said() {
+        let judged = |evidence: DnsEvidence, cidrs: &[&str], port: u16| {
+            let facts = Facts {
+                dns: Dns {
+                    evidence,
+                    ..Dns::default()
+                },
+                ..Facts::default()
+            };
+            judge(&[&policy(cidrs, port, &facts)], &facts, &Credentials::default()).unwrap()[0].1
+        };
+        let told = || DnsEvidence::Elsewhere(BTreeSet::from(["10.9.0.2".parse().unwrap()]));
+        let said =
+            |reach: Reachability, what: &str| matches!(reach, Reachability::NotJudged(why) if why.contains(what));
+        assert!(said(judged(DnsEvidence::Assumed, &["0.0.0.0/0"], 443), "are assumed"));
+        assert!(said(judged(told(), &["0.0.0.0/0"], 443), "the kubelet tells pods"));
+        assert!(
+            said(judged(told(), &["10.9.0.2/32"], 53), "the kubelet tells pods"),
+            "TCP alone is not enough"
+        );
+        assert_eq!(judged(DnsEvidence::Seen, &["0.0.0.0/0"], 443), Reachability::Open);
     }
 
     #[test]
     fn a_node_local_resolver_counts_when_the_policy_opens_it() {
         let facts = Facts {
             dns: Dns {
-                cluster_pods: false,
+                pods: BTreeMap::new(),
                 addresses: BTreeSet::from([NODE_LOCAL_DNS]),
+                evidence: DnsEvidence::Seen,
             },
             ..Facts::default()
         };
-        let judged = |built: &NetworkPolicy| judge(built, &facts, &Credentials::default()).unwrap()[0].1;
+        let judged = |built: &NetworkPolicy| judge(&[built], &facts, &Credentials::default()).unwrap()[0].1;
         assert_eq!(judged(&policy(&["10.0.0.0/8"], 443, &facts)), Reachability::Open);
         assert!(blocked(judged(&policy(&["10.0.0.0/8"], 443, &Facts::default()))));
     }

@@ -20,6 +20,7 @@ use super::address::AddressSet;
 use super::port::Protocol;
 use super::selector::NAMESPACE_NAME;
 use crate::api;
+use crate::domain::observed::ResolverPods;
 use crate::domain::policy::{Destination, EgressTarget, PortRange};
 
 /// Address of NodeLocal DNSCache, where a cluster has it (kubernetes.io, "Using NodeLocal DNSCache").
@@ -29,20 +30,38 @@ pub const POD_IDENTITY_AGENT_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(169, 254, 170
 /// IPv6 address of the EKS Pod Identity agent.
 pub const POD_IDENTITY_AGENT_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23));
 
+/// Port of name resolution (RFC 1035).
+pub const DNS_PORT: u16 = 53;
+
 /// Where the pods resolve names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dns {
-    /// The pods `k8s-app=kube-dns` in `kube-system`. False on EKS Auto Mode, where CoreDNS runs on the node.
-    pub cluster_pods: bool,
+    /// Pods, and the ports besides 53 that they listen on. None on EKS Auto Mode, where CoreDNS runs on the node.
+    pub pods: BTreeMap<ResolverPods, BTreeSet<u16>>,
     /// Resolvers by address: [`NODE_LOCAL_DNS`] where it runs, the node's resolver on EKS Auto Mode.
     pub addresses: BTreeSet<IpAddr>,
+    /// What this rests on.
+    pub evidence: DnsEvidence,
+}
+
+/// What is known of how pods resolve names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DnsEvidence {
+    /// A resolver was seen.
+    #[default]
+    Seen,
+    /// None was seen; the usual is assumed.
+    Assumed,
+    /// Pods are told to ask these addresses, at which no resolver was seen.
+    Elsewhere(BTreeSet<IpAddr>),
 }
 
 impl Default for Dns {
     fn default() -> Self {
         Self {
-            cluster_pods: true,
+            pods: BTreeMap::from([(ResolverPods::KubeDns, BTreeSet::new())]),
             addresses: BTreeSet::new(),
+            evidence: DnsEvidence::Seen,
         }
     }
 }
@@ -212,23 +231,25 @@ pub fn network_policy_for(
 }
 
 fn dns_rules(dns: &Dns) -> Vec<NetworkPolicyEgressRule> {
-    let ports = || vec![port(Protocol::Udp, 53, 53), port(Protocol::Tcp, 53, 53)];
+    let on = |number| [port(Protocol::Udp, number, number), port(Protocol::Tcp, number, number)];
     let mut out = Vec::new();
-    if dns.cluster_pods {
+    for (pods, ports) in &dns.pods {
+        let (key, value) = pods.label();
+        let ports: BTreeSet<u16> = ports.iter().copied().chain([DNS_PORT]).collect();
         out.push(NetworkPolicyEgressRule {
             // One entry: both selectors must match. Two entries would mean "or".
             to: Some(vec![NetworkPolicyPeer {
-                namespace_selector: Some(label(NAMESPACE_NAME, "kube-system")),
-                pod_selector: Some(label("k8s-app", "kube-dns")),
+                namespace_selector: Some(label(NAMESPACE_NAME, pods.namespace())),
+                pod_selector: Some(label(key, value)),
                 ip_block: None,
             }]),
-            ports: Some(ports()),
+            ports: Some(ports.into_iter().flat_map(on).collect()),
         });
     }
     if !dns.addresses.is_empty() {
         out.push(NetworkPolicyEgressRule {
             to: Some(dns.addresses.iter().map(|a| block(IpNet::from(*a))).collect()),
-            ports: Some(ports()),
+            ports: Some(on(DNS_PORT).to_vec()),
         });
     }
     out

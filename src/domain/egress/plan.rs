@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use super::assurance::Enforcement;
 use super::compare::{Difference, differences};
 use super::others::{Others, Place};
-use super::prepare::{Prepared, RuleView, Surroundings, prepare};
+use super::prepare::{Prepared, RuleView, Surroundings, dns_note, prepare_all};
 use crate::api::{Assurance, DeletionPolicy, FIELD_MANAGER, Gating, Severity, TargetState};
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
@@ -58,13 +58,15 @@ pub fn rule_alone(policy: &ValidatedPolicy, rule: &EgressTarget, namespaces: &[N
         cluster: &cluster,
         account: &account,
     };
-    let Some(rule) = RuleView::of(rule) else {
-        return Vec::new();
+    let rules: Vec<RuleView<'_>> = policy.egress.iter().filter_map(RuleView::of).collect();
+    let of_rule = |(index, prepared): (usize, Prepared)| {
+        let same = rules.get(index).is_some_and(|r| r.rule.name == rule.name);
+        same.then_some(prepared.findings)
     };
-    let matching = namespaces.iter().filter(|n| rule.namespaces.matches(&n.labels));
-    matching
-        .flat_map(|namespace| prepare(policy, &rule, namespace, &[], around).findings)
-        .collect()
+    let each = namespaces
+        .iter()
+        .flat_map(|n| prepare_all(policy, &rules, n, &[], around));
+    each.filter_map(of_rule).flatten().collect()
 }
 
 fn plan_named(policy: &ValidatedPolicy, around: Surroundings<'_>) -> Vec<TargetPlan> {
@@ -75,11 +77,14 @@ fn plan_named(policy: &ValidatedPolicy, around: Surroundings<'_>) -> Vec<TargetP
     // In a namespace that is being deleted nothing can be created, and nothing is left to protect.
     let living: Vec<&NamespaceObservation> = cluster.namespaces.iter().filter(|n| !n.terminating).collect();
     let mut prepared: BTreeMap<Place<'_>, Prepared> = BTreeMap::new();
-    for (index, rule) in rules.iter().enumerate() {
-        for namespace in living.iter().filter(|n| rule.namespaces.matches(&n.labels)) {
-            let own = pods.get(namespace.name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            prepared.insert((index, &namespace.name), prepare(policy, rule, namespace, own, around));
-        }
+    for namespace in &living {
+        let own = pods.get(namespace.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let ready = prepare_all(policy, &rules, namespace, own, around);
+        prepared.extend(
+            ready
+                .into_iter()
+                .map(|(index, p)| ((index, namespace.name.as_str()), p)),
+        );
     }
     let mut others = Others::new(cluster, &rules, &prepared);
     let mut plans = Vec::with_capacity(rules.len());
@@ -110,6 +115,9 @@ fn plan_named(policy: &ValidatedPolicy, around: Surroundings<'_>) -> Vec<TargetP
         } else {
             findings.push(nowhere(rule));
         }
+        let of_rule = |(place, p): (&Place<'_>, &Prepared)| p.dns_doubt.filter(|_| place.0 == index);
+        let dns_doubts: BTreeSet<&str> = prepared.iter().filter_map(of_rule).collect();
+        findings.extend(dns_doubts.into_iter().map(|why| dns_note(why, &whole(&rule.name))));
         for (object, namespace) in ours(policy, &rule.name, cluster) {
             let matches = |n: &NamespaceObservation| n.name == namespace && namespaces.matches(&n.labels);
             if !cluster.namespaces.iter().any(matches) {
@@ -256,7 +264,8 @@ fn label<'a>(object: &'a NetworkPolicy, key: &str) -> Option<&'a str> {
     object.metadata.labels.as_ref()?.get(key).map(String::as_str)
 }
 
-fn is_ours(policy: &ValidatedPolicy, object: &NetworkPolicy) -> bool {
+/// Is it a NetworkPolicy of this policy?
+pub(super) fn is_ours(policy: &ValidatedPolicy, object: &NetworkPolicy) -> bool {
     label(object, LABEL_MANAGED_BY) == Some(FIELD_MANAGER) && label(object, LABEL_POLICY) == Some(policy.name.as_str())
 }
 

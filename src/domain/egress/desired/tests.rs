@@ -93,8 +93,8 @@ fn a_policy_is_dns_and_the_allowed_ports_and_nothing_else() {
 fn node_local_dns_is_opened_where_it_runs() {
     let facts = Facts {
         dns: Dns {
-            cluster_pods: true,
             addresses: BTreeSet::from([NODE_LOCAL_DNS]),
+            ..Dns::default()
         },
         ..Facts::default()
     };
@@ -108,8 +108,9 @@ fn node_local_dns_is_opened_where_it_runs() {
 fn auto_mode_resolves_on_the_node_and_not_in_pods() {
     let facts = Facts {
         dns: Dns {
-            cluster_pods: false,
+            pods: BTreeMap::new(),
             addresses: BTreeSet::from([NODE_LOCAL_DNS]),
+            ..Dns::default()
         },
         ..Facts::default()
     };

@@ -1,7 +1,7 @@
 use super::*;
 use crate::domain::egress::enforcer::Enforcer;
 use crate::domain::fixture::{FULL_SPEC, policy};
-use crate::domain::observed::EnforcerObservation;
+use crate::domain::observed::{EnforcerObservation, ResolverObservation, ResolverPods};
 
 fn namespace(name: &str, labels: &[(&str, &str)]) -> NamespaceObservation {
     let own = [("kubernetes.io/metadata.name", name)];
@@ -31,6 +31,10 @@ fn cluster() -> ClusterObservation {
             holes: Vec::new(),
         },
         pods: Some(Ok(Vec::new())),
+        resolvers: ResolverObservation {
+            pods: BTreeMap::from([(ResolverPods::KubeDns, BTreeSet::from([53]))]),
+            ..ResolverObservation::default()
+        },
         ..ClusterObservation::default()
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::domain::observed::{PodIdentityAssociation, ResolverObservation};
+use crate::domain::observed::PodIdentityAssociation;
 
 /// Destinations of the NetworkPolicy wanted in `ml`, each with its ports.
 fn wanted(cluster: &ClusterObservation, associations: Option<&BTreeSet<PodIdentityAssociation>>) -> Vec<String> {
@@ -44,14 +44,17 @@ fn destinations(plan: &TargetPlan) -> Vec<String> {
     out
 }
 
-fn resolvers(cluster_pods: bool, node_local: &[&str], service: &[&str]) -> ClusterObservation {
+fn resolvers(kube_dns: bool, node_local: &[&str], service: &[&str]) -> ClusterObservation {
     let set = |list: &[&str]| list.iter().map(|a| a.parse::<IpAddr>().unwrap()).collect();
     ClusterObservation {
         resolvers: ResolverObservation {
-            cluster_pods,
+            pods: kube_dns
+                .then(|| (ResolverPods::KubeDns, BTreeSet::from([53])))
+                .into_iter()
+                .collect(),
             node_local: set(node_local),
             service: set(service),
-            ipv6: false,
+            ..ResolverObservation::default()
         },
         ..cluster()
     }
@@ -72,11 +75,58 @@ fn names_are_resolved_where_the_cluster_resolves_them() {
         // EKS Auto Mode: no pods, and the node answers at the Service's address.
         (resolvers(false, &[], &["10.100.0.10"]), vec![&service]),
         (resolvers(false, &["169.254.20.10"], &[]), vec![&node]),
+        // With pods behind it, the Service's address is not needed.
+        (resolvers(true, &[], &["10.100.0.10"]), vec![&usual]),
     ] {
         let mut want: Vec<&str> = want.into_iter().map(String::as_str).collect();
         want.push("10.0.0.0/8 TCP/443");
         assert_eq!(wanted(&cluster, None), want, "{:?}", cluster.resolvers);
     }
+}
+
+/// What the plan says about name resolution, and the destinations on ports of it.
+fn said(resolvers: ResolverObservation) -> (Vec<String>, Vec<String>) {
+    let cluster = ClusterObservation { resolvers, ..cluster() };
+    let plan = plan_rules(&policy(FULL_SPEC), &Ok(cluster), &AccountObservation::default()).remove(0);
+    let about = plan
+        .findings
+        .iter()
+        .filter(|f| f.control == Control::NetBlocksOwnCredentials);
+    let findings = about
+        .map(|f| format!("{:?} {:?} {}", f.gating, f.disposition, f.want))
+        .collect();
+    let open = destinations(&plan).into_iter().filter(|d| d.contains("UDP")).collect();
+    (findings, open)
+}
+
+#[test]
+fn resolvers_of_openshift_and_on_other_ports_are_reached() {
+    let on = |pods, ports: &[u16]| ResolverObservation {
+        pods: BTreeMap::from([(pods, ports.iter().copied().collect())]),
+        // OpenShift's Service, whose address is not read.
+        told: BTreeSet::from(["172.30.0.10".parse().unwrap()]),
+        service: BTreeSet::from(["172.30.0.10".parse().unwrap()]),
+        ..ResolverObservation::default()
+    };
+    let both = "pods UDP/53,TCP/53,UDP/5353,TCP/5353".to_owned();
+    assert_eq!(said(on(ResolverPods::OpenShift, &[5353])), (vec![], vec![both.clone()]));
+    assert_eq!(said(on(ResolverPods::KubeDns, &[5353])), (vec![], vec![both]));
+}
+
+#[test]
+fn a_resolver_that_does_not_show_is_assumed_with_a_finding() {
+    let usual = vec![format!("pods {DNS}")];
+    let note = vec!["ReportOnly Note Dns reachable".to_owned()];
+    assert_eq!(said(ResolverObservation::default()), (note.clone(), usual.clone()));
+    let told = |told: &str, kube_dns: bool| {
+        let mut seen = resolvers(kube_dns, &["169.254.20.10"], &["10.100.0.10"]).resolvers;
+        seen.told = BTreeSet::from([told.parse().unwrap()]);
+        said(seen).0
+    };
+    assert_eq!(told("10.9.0.2", true), note);
+    assert_eq!(told("10.9.0.2", false), note);
+    assert_eq!(told("10.100.0.10", true), [""; 0]);
+    assert_eq!(told("169.254.20.10", false), [""; 0]);
 }
 
 fn association(namespace: &str) -> BTreeSet<PodIdentityAssociation> {
@@ -184,6 +234,85 @@ fn whether_some_addresses_include_sts_is_said_to_be_unknown() {
         [("Net.BlocksOwnCredentials", Gating::ReportOnly, Disposition::Note)]
     );
     assert_eq!(plan.state, TargetState::Compliant);
+}
+
+/// Where the NetworkPolicy of each rule is applied, and which rules are refused for what they cut their pods off from: rule
+/// `training` opens no way to STS, rule `sts` opens one for these pods.
+fn with_second_rule(pods: &str, change: impl FnOnce(&mut ClusterObservation)) -> (Vec<String>, Vec<String>) {
+    let spec = FULL_SPEC.replace(
+        "{type: CIDR, cidr: 0.0.0.0/0}",
+        "{type: CIDR, cidr: 10.0.0.0/8, ports: [{port: 8443}]}",
+    );
+    let second = format!(
+        "- {{name: sts, namespaceSelector: {{matchLabels: {{team: ml}}}}, podSelector: {pods}, \
+         allow: [{{type: CIDR, cidr: 0.0.0.0/0}}]}}\n"
+    );
+    let mut cluster = cluster();
+    cluster.namespaces.retain(|n| n.name == "ml");
+    change(&mut cluster);
+    let plans = plan_rules(&policy(&(spec + &second)), &Ok(cluster), &AccountObservation::default());
+    let actions = plans.iter().flat_map(|p| &p.actions).map(|a| a.action.to_string());
+    let refused = plans.iter().flat_map(|p| &p.findings).filter(|f| {
+        f.control == Control::NetBlocksOwnCredentials && f.disposition == needs(HumanReason::BlocksOwnCredentials)
+    });
+    let mut refused: Vec<String> = refused.map(|f| f.target.to_string()).collect();
+    let mut actions: Vec<String> = actions.collect();
+    actions.sort();
+    refused.sort();
+    (actions, refused)
+}
+
+const TRAINING: &str = "ApplyNetworkPolicy egress/training/ml";
+const STS: &str = "ApplyNetworkPolicy egress/sts/ml";
+
+#[test]
+fn what_another_rule_opens_for_the_same_pods_counts() {
+    for pods in [
+        "{matchLabels: {workload: training}}",
+        "{matchExpressions: [{key: workload, operator: In, values: [training, serving]}]}",
+    ] {
+        let both = (vec![STS.to_owned(), TRAINING.to_owned()], vec![]);
+        assert_eq!(with_second_rule(pods, |_| {}), both, "{pods}");
+    }
+    let some = with_second_rule("{matchLabels: {workload: training, track: 'yes'}}", |_| {});
+    assert_eq!(some, (vec![STS.to_owned()], vec!["egress/training/ml".to_owned()]));
+}
+
+#[test]
+fn a_rule_that_is_refused_opens_nothing_for_the_others() {
+    // Rule `sts` also selects pods that need the Pod Identity agent, which Cilium does not let through.
+    let pods = "{matchExpressions: [{key: workload, operator: In, values: [training, serving]}]}";
+    let seen = with_second_rule(pods, |cluster| {
+        cluster.enforcer = EnforcerObservation::Found {
+            name: "Cilium".to_owned(),
+            evidence: "DaemonSet".to_owned(),
+            holes: Vec::new(),
+        };
+        cluster.pods = Some(Ok(vec![PodObservation {
+            namespace: "ml".to_owned(),
+            name: "server-0".to_owned(),
+            labels: [("workload".to_owned(), "serving".to_owned())].into(),
+            pod_identity: true,
+            ..PodObservation::default()
+        }]));
+    });
+    let both = ["egress/sts/ml", "egress/training/ml"].map(str::to_owned).to_vec();
+    assert_eq!(seen, (vec![], both));
+}
+
+#[test]
+fn what_somebody_elses_policy_opens_for_every_pod_of_the_rule_counts() {
+    let elsewhere = "{matchLabels: {workload: other}}";
+    let with = |spec: &str| with_second_rule(elsewhere, |cluster| cluster.network_policies.push(foreign("ml", spec))).1;
+    let all = "{podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 443}]}]}";
+    assert_eq!(with(all), [""; 0]);
+    for other in [
+        all.replace("podSelector: {}", "podSelector: {matchLabels: {track: 'yes'}}"),
+        all.replace("443", "80"),
+        all.replace("policyTypes: [Egress]", "policyTypes: [Ingress]"),
+    ] {
+        assert_eq!(with(&other), ["egress/training/ml"], "{other}");
+    }
 }
 
 /// A rule that allows S3 only, with what is known of where S3 is.
