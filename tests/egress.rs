@@ -144,6 +144,40 @@ fn what_exceeds_a_policy_is_exit_code_1() {
 }
 
 #[test]
+fn a_comparison_that_judges_nothing_or_not_everything_is_exit_code_3() {
+    const JOB: &str = "apiVersion: kubeflow.org/v1
+kind: PyTorchJob
+metadata: {name: train, namespace: ml}
+spec: {pytorchReplicaSpecs: {Worker: {template: {metadata: {labels: {app: train}}, spec: {containers: [{name: a}]}}}}}
+";
+    const CILIUM: &str = "apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: open, namespace: ml}
+spec: {}
+";
+    let mistyped = POLICY.replace("app: train", "app: trian");
+    let elsewhere = JOB.replace("namespace: ml", "namespace: web");
+    for (policy, more, expected) in [
+        (POLICY, "", 0),
+        (mistyped.as_str(), "", 3),
+        (POLICY, JOB, 3),
+        (POLICY, elsewhere.as_str(), 0),
+        (POLICY, CILIUM, 3),
+    ] {
+        let dir = directory(&[
+            ("app/train.yaml", TRAIN),
+            ("app/https.yaml", HTTPS),
+            ("app/more.yaml", more),
+            ("policy.yaml", policy),
+        ]);
+        let output = aidp(dir.path(), &["-f", "app", "--policy", "policy.yaml"]);
+        assert_eq!(output.status.code(), Some(expected), "{more}");
+        let fine = output.stdout.starts_with(b"Nothing exceeds");
+        assert_eq!(fine, expected == 0);
+    }
+}
+
+#[test]
 fn a_workload_that_nothing_restricts_exceeds_unless_the_operator_is_counted_in() {
     let dir = directory(&[("train.yaml", TRAIN), ("p/adpp.yaml", POLICY)]);
     let args = ["-f", "train.yaml", "--policy", "p/adpp.yaml"];

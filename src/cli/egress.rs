@@ -14,12 +14,26 @@ use crate::domain::egress::report::{Analysis, WorkloadReport};
 const EXIT_EXCEEDS: u8 = 1;
 /// An input can't be read.
 const EXIT_BAD_INPUT: u8 = 2;
+/// Nothing that was judged exceeds the policy, but not everything was.
+const EXIT_NOT_JUDGED: u8 = 3;
+
+/// What the comparison with a policy came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Nothing exceeds it, or there was none.
+    Fine,
+    /// Something does.
+    Exceeds,
+    /// Nothing does of what was judged; this was not.
+    NotJudged(Vec<String>),
+}
 
 /// Say what workloads can reach outside the cluster, from their manifests alone.
 ///
 /// Reads Deployments, StatefulSets, DaemonSets, Jobs, CronJobs, ReplicaSets, ReplicationControllers, Pods, Namespaces,
 /// NetworkPolicies, AdminNetworkPolicies, BaselineAdminNetworkPolicies and ClusterNetworkPolicies; other kinds are ignored.
-/// Exit code 0: done, and nothing exceeds the policy; 1: something does; 2: bad input.
+/// Exit code 0: done, and nothing exceeds the policy; 1: something does; 2: bad input; 3: not everything that the policy is
+/// about could be judged, or it selects nothing.
 #[derive(Debug, clap::Args)]
 pub(super) struct Egress {
     /// File, directory (read with everything in it that ends in .yaml, .yml or .json), or - for standard input (repeatable)
@@ -49,7 +63,7 @@ enum Output {
 impl Egress {
     pub(super) fn run(&self) -> ExitCode {
         match self.analyse() {
-            Ok((found, exceeds)) => self.print(&found, exceeds),
+            Ok((found, verdict)) => self.print(&found, &verdict),
             Err(problems) => {
                 for problem in problems {
                     eprintln!("aidp egress: {problem}");
@@ -59,8 +73,8 @@ impl Egress {
         }
     }
 
-    /// What is to be printed, and whether a policy is exceeded.
-    fn analyse(&self) -> Result<(Vec<WorkloadReport>, bool), Vec<Problem>> {
+    /// What is to be printed, and what a comparison came to.
+    fn analyse(&self) -> Result<(Vec<WorkloadReport>, Verdict), Vec<Problem>> {
         let rules = self.policy.as_deref().map(policy::read);
         let manifests = files::read(&self.filename);
         let (rules, manifests) = match (rules.transpose(), manifests) {
@@ -75,7 +89,7 @@ impl Egress {
             let mut analysis = Analysis::new(&manifests, Vec::new());
             let found = analysis.reachable();
             warn(&manifests, &analysis);
-            return Ok((found, false));
+            return Ok((found, Verdict::Fine));
         };
         let assumed = if self.assume_enforced {
             policy::enforced(&rules, &manifests.used_namespaces())
@@ -87,22 +101,31 @@ impl Egress {
             .exceeding(&rules)
             .map_err(|e| vec![Problem::of_file("policy", e.to_string())])?;
         warn(&manifests, &analysis);
-        let exceeds = !found.is_empty();
-        Ok((found, exceeds))
+        let gaps = analysis.gaps(&rules);
+        let verdict = match (found.is_empty(), gaps.is_empty()) {
+            (false, _) => Verdict::Exceeds,
+            (true, true) => Verdict::Fine,
+            (true, false) => Verdict::NotJudged(gaps),
+        };
+        Ok((found, verdict))
     }
 
-    fn print(&self, found: &[WorkloadReport], exceeds: bool) -> ExitCode {
-        let printed = match self.output {
-            Output::Text if self.policy.is_some() && !exceeds => print::line("Nothing exceeds the policy."),
-            Output::Text => print::text(found),
-            Output::Json => print::json(found),
+    fn print(&self, found: &[WorkloadReport], verdict: &Verdict) -> ExitCode {
+        let printed = match (self.output, verdict) {
+            (Output::Text, Verdict::Fine) if self.policy.is_some() => print::line("Nothing exceeds the policy."),
+            (Output::Text, Verdict::NotJudged(gaps)) => print::line(&format!("Not judged: {}.", gaps.join("; "))),
+            (Output::Text, Verdict::Fine | Verdict::Exceeds) => print::text(found),
+            (Output::Json, _) => print::json(found),
+        };
+        let code = match verdict {
+            Verdict::Fine => ExitCode::SUCCESS,
+            Verdict::Exceeds => ExitCode::from(EXIT_EXCEEDS),
+            Verdict::NotJudged(_) => ExitCode::from(EXIT_NOT_JUDGED),
         };
         match printed {
-            Ok(()) if exceeds => ExitCode::from(EXIT_EXCEEDS),
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => code,
             // Whoever reads the output has had enough of it; the verdict stands.
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe && exceeds => ExitCode::from(EXIT_EXCEEDS),
-            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => code,
             Err(e) => {
                 eprintln!("aidp egress: writing the result: {e}");
                 ExitCode::from(EXIT_BAD_INPUT)

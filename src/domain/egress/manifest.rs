@@ -17,6 +17,8 @@ use super::selector::{Labels, NAMESPACE_NAME};
 
 /// The most lists within lists.
 const MAX_LIST_DEPTH: usize = 8;
+/// How deep in a spec of another kind containers are looked for.
+const MAX_SPEC_DEPTH: usize = 8;
 /// The most problems that are kept.
 const MAX_PROBLEMS: usize = 50;
 
@@ -85,6 +87,15 @@ pub struct PodShape {
     pub host_network: bool,
 }
 
+/// An object that bears on egress and is not analysed: a policy of another API, or of a kind that makes pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Its namespace; None where it says none, so that it may bear on any.
+    pub namespace: Option<String>,
+    /// Kind and API version.
+    pub kind: String,
+}
+
 /// Everything read.
 #[derive(Clone, Debug, Default)]
 pub struct Manifests {
@@ -100,6 +111,8 @@ pub struct Manifests {
     pub warnings: Vec<String>,
     /// What makes the input bad, at most [`MAX_PROBLEMS`].
     pub problems: Vec<Problem>,
+    /// Objects that bear on egress and are not analysed.
+    pub unread: Vec<Unread>,
     /// Number of Kubernetes objects seen, of whatever kind.
     pub objects: usize,
     owned: BTreeMap<WorkloadName, WorkloadName>,
@@ -345,11 +358,21 @@ impl Manifests {
             _ => AdminKind::of(api_version, kind).is_some(),
         };
         if !subject {
-            if is_other_policy(group, kind) {
-                let (file, document) = (at.file, at.document);
-                let problem = format!("{file}, document {document}: {kind} ({api_version}) is not analysed");
-                self.warnings.push(problem);
-            }
+            let is_workload = || value.get("spec").is_some_and(|spec| makes_pods(spec, 0));
+            let makes = if is_other_policy(group, kind) {
+                ""
+            } else if is_workload() {
+                " makes pods and"
+            } else {
+                return;
+            };
+            let (file, document) = (at.file, at.document);
+            let kind = format!("{kind} ({api_version})");
+            self.warnings
+                .push(format!("{file}, document {document}: {kind}{makes} is not analysed"));
+            let namespace = value.get("metadata").and_then(|m| m.get("namespace"));
+            let namespace = namespace.and_then(Value::as_str).map(str::to_owned);
+            self.unread.push(Unread { namespace, kind });
             return;
         }
         let (name, metadata) = match named(value, kind) {
@@ -464,6 +487,18 @@ fn controller(name: &WorkloadName, metadata: &Metadata) -> Option<WorkloadName> 
         kind: owner.kind.clone().unwrap_or_else(|| name.kind.clone()),
         name: owner.name.clone(),
     })
+}
+
+/// Whether there are containers somewhere in a spec, as in those of training operators (PyTorchJob, RayCluster).
+fn makes_pods(spec: &Value, depth: usize) -> bool {
+    match spec {
+        Value::Mapping(fields) => {
+            fields.get("containers").is_some_and(Value::is_sequence)
+                || (depth < MAX_SPEC_DEPTH && fields.values().any(|value| makes_pods(value, depth + 1)))
+        }
+        Value::Sequence(items) => depth < MAX_SPEC_DEPTH && items.iter().any(|item| makes_pods(item, depth + 1)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Tagged(_) => false,
+    }
 }
 
 /// Policies of others that decide about egress too.

@@ -110,6 +110,31 @@ impl<'a> Analysis<'a> {
         each.collect()
     }
 
+    /// What keeps the comparison with these rules from meaning anything: they select nothing, or what they may select was
+    /// not analysed whole. To be asked after [`Self::exceeding`].
+    pub fn gaps(&self, rules: &[WantedRule]) -> Vec<String> {
+        let manifests = self.manifests;
+        let concerned = |namespace: &str| -> Vec<&WantedRule> {
+            let labels = manifests.namespace_labels(namespace);
+            rules.iter().filter(|r| r.namespaces.matches(&labels)).collect()
+        };
+        let selected = manifests.workloads.iter().any(|(name, shapes)| {
+            let rules = concerned(&name.namespace);
+            rules.iter().any(|r| shapes.iter().any(|s| r.pods.matches(&s.labels)))
+        });
+        let nothing = (!selected).then(|| "the policy's rules select none of the workloads".to_owned());
+        let unread = manifests.unread.iter().filter(|unread| match &unread.namespace {
+            Some(namespace) => !concerned(namespace).is_empty(),
+            None => true,
+        });
+        let unread: BTreeSet<String> = unread.map(|u| format!("{} is not analysed", u.kind)).collect();
+        nothing
+            .into_iter()
+            .chain(unread)
+            .chain(self.doubts.iter().cloned())
+            .collect()
+    }
+
     /// How far workloads that a rule selects exceed it; those that don't are left out, as are those that no rule selects.
     ///
     /// # Errors
