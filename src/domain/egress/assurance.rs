@@ -1,5 +1,6 @@
 //! What a rule reaches with what enforces NetworkPolicy in this cluster: the rung, and the holes that are known of it.
 
+use super::address::AddressSet;
 use super::plan::Rung;
 use crate::api::{Gating, Severity};
 use crate::domain::control::Control;
@@ -109,11 +110,17 @@ impl<'a> Enforcement<'a> {
 /// What plain NetworkPolicies of this rule give: the destinations, unless one of them is "anywhere"; never TLS, since a
 /// port says nothing about what is spoken on it.
 fn reached(rule: &EgressTarget) -> Rung {
-    let anywhere = |d: &Destination| match d {
-        Destination::Cidr { cidr, ports: _ } => cidr.prefix_len() == 0,
-        Destination::AwsService { .. } | Destination::Pods { .. } => false,
+    let blocks = rule.allow.iter().filter_map(|d| match d {
+        Destination::Cidr { cidr, ports: _ } => Some(*cidr),
+        Destination::AwsService { .. } | Destination::Pods { .. } => None,
+    });
+    // In one block or in several.
+    let together: AddressSet = blocks.collect();
+    let anywhere = |v4: bool| {
+        let all = AddressSet::all_of(v4, !v4).difference(&AddressSet::reserved());
+        all.is_subset(&together)
     };
-    if rule.allow.iter().any(anywhere) {
+    if anywhere(true) || anywhere(false) {
         Rung::PortRestricted
     } else {
         Rung::DestinationRestricted

@@ -32,7 +32,7 @@ const ALL_OFF: PublicAccessBlock = PublicAccessBlock {
 
 /// Judges the public access block of a bucket, by what it and its account have set.
 ///
-/// An account's block that can't be read is not "off": whether the bucket needs one of its own is then not known, and
+/// The bucket's own is read in any case. An account's block that can't be read is not "off": whether the bucket needs one of its own is then not known, and
 /// nothing is written.
 pub(super) fn plan(
     bucket: &BucketName,
@@ -45,14 +45,12 @@ pub(super) fn plan(
         Some(Ok(block)) => block.unwrap_or(ALL_OFF),
         Some(Err(_)) | None => ALL_OFF,
     };
-    let gone = matches!(read, Some(Err(error)) if error.class == ErrorClass::NotFound);
-    if by_account == ALL_ON && !gone {
-        return Part::default();
-    }
     let state = match value(read, CONTROL, bucket, gating, PATH) {
         Ok(state) => *state,
         Err(findings) => return Part { findings, action: None },
     };
+    // Whatever the bucket's own block is: the answer shows that the bucket is there and the account's own. One of another
+    // account, whose name was free for a moment, is not kept private by this one.
     let effective = either(state.unwrap_or(ALL_OFF), by_account);
     if effective == ALL_ON {
         return Part::default();

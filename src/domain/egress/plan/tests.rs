@@ -302,6 +302,12 @@ fn what_enforces_decides_the_rung_and_an_assurance_above_it_is_never_compliant()
         "serviceAccounts: [{namespace: ml,",
         "serviceAccounts: [{namespace: elsewhere,",
     );
+    let anywhere = "{type: CIDR, cidr: 0.0.0.0/0}";
+    let halves = FULL_SPEC.replace(
+        anywhere,
+        "{type: CIDR, cidr: 0.0.0.0/1}, {type: CIDR, cidr: 128.0.0.0/1}",
+    );
+    assert_ne!(halves, FULL_SPEC);
     let found = cluster().enforcer;
     let flannel = EnforcerObservation::NotEnforcing {
         name: "flannel".to_owned(),
@@ -311,6 +317,12 @@ fn what_enforces_decides_the_rung_and_an_assurance_above_it_is_never_compliant()
         (FULL_SPEC, "Port", &found, None),
         (
             FULL_SPEC,
+            "Destination",
+            &found,
+            Some((HumanReason::NotEnforced, "PortRestricted (kube-router)")),
+        ),
+        (
+            halves.as_str(),
             "Destination",
             &found,
             Some((HumanReason::NotEnforced, "PortRestricted (kube-router)")),

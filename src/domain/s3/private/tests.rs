@@ -42,18 +42,23 @@ fn refused(operation: &'static str) -> crate::domain::observed::CallError {
 
 #[test]
 fn a_bucket_that_its_account_keeps_private_is_compliant_and_not_written() {
-    for bucket in [
-        Ok(None),
-        Ok(Some(ACLS)),
-        Ok(Some(ALL_ON)),
-        Err(refused("GetPublicAccessBlock")),
-    ] {
+    for bucket in [Ok(None), Ok(Some(ACLS)), Ok(Some(ALL_ON))] {
         let plan = judged(bucket, Some(Ok(Some(ALL_ON))));
         assert_eq!((brief(&plan), operations(&plan)), (vec![], vec![]));
         assert_eq!(plan.state, TargetState::Compliant);
     }
     let together = judged(Ok(Some(ACLS)), Some(Ok(Some(POLICIES))));
     assert_eq!((brief(&together), operations(&together)), (vec![], vec![]));
+}
+
+#[test]
+fn an_account_keeps_no_bucket_private_that_is_not_shown_to_be_its_own() {
+    let plan = judged(Err(refused("GetPublicAccessBlock")), Some(Ok(Some(ALL_ON))));
+    assert_eq!(
+        brief(&plan),
+        ["S3.PublicAccessBlock publicAccessBlock NeedsHuman(AccessDenied): AccessDenied"]
+    );
+    assert_eq!((operations(&plan), plan.state), (vec![], TargetState::Unknown));
 }
 
 #[test]
