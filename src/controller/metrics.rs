@@ -139,9 +139,18 @@ impl ControllerMetrics {
         metrics
     }
 
-    /// Whether this replica leads.
+    /// Whether this replica leads. One that does not knows nothing of any policy, whatever it knew when it did.
     pub(super) fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+        if !leads {
+            self.shown.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.findings.clear();
+            self.ready.clear();
+            self.drifted.clear();
+            self.stalled.clear();
+            self.verified.clear();
+            self.revert_stalled.clear();
+        }
     }
 
     /// One reconcile came to this.
@@ -352,6 +361,19 @@ mod tests {
         assert_eq!(lines(&registry, "aidp_policy_stalled{"), [shown]);
         metrics.stands("a", &status(None), None);
         assert_eq!(lines(&registry, "aidp_policy_stalled{"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_replica_that_leads_no_more_shows_no_policy() {
+        let mut registry = Registry::with_prefix("aidp");
+        let metrics = ControllerMetrics::register(&mut registry);
+        metrics.leads(true);
+        metrics.stands("fraud-model", &AIDataProtectionPolicyStatus::default(), Some(1));
+        metrics.found("fraud-model", &[finding(Control::S3Versioning)]);
+        metrics.revert_stalls("fraud-model", true);
+        assert!(text(&registry).contains("fraud-model"));
+        metrics.leads(false);
+        assert!(!text(&registry).contains("fraud-model"), "{}", text(&registry));
     }
 
     #[test]
