@@ -54,7 +54,7 @@ advisories: ## Known vulnerabilities of the dependencies (fetches the RustSec da
 
 tools: ## Builds or installs everything `make test` needs, ahead of time
 	e2e/controlplane/build.sh
-	e2e/tools.sh moto cargo-deny fakecloud helm promtool monitoring-crds
+	e2e/tools.sh moto cargo-deny fakecloud versitygw helm promtool monitoring-crds
 
 tools-fakecloud: ## Builds fakecloud, the emulator that enforces policies (~10 min)
 	e2e/tools.sh fakecloud

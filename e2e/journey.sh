@@ -9,8 +9,9 @@ need_basics; need_python
 if [ -z "${KUBECONFIG:-}" ]; then e2e/controlplane/build.sh >/dev/null; else say "using the cluster of KUBECONFIG=$KUBECONFIG"; fi
 e2e/tools.sh moto >/dev/null
 AIDP_HELM=$(e2e/tools.sh helm); export AIDP_HELM
-# The tests on a server that enforces policies need it, ~10 min once; with a filter, those that run install it.
-[ $# -gt 0 ] || e2e/tools.sh fakecloud >/dev/null
+# The tests on a server that enforces policies (~10 min once) and on one that is not AWS's (~1 min once) need them; with a
+# filter, those that run install them.
+[ $# -gt 0 ] || e2e/tools.sh fakecloud versitygw >/dev/null
 AIDP_BIN=$(aidp_binary) || die "without an operator there is nothing to test"
 [ -x "$AIDP_BIN" ] || die "no operator to test at '$AIDP_BIN'"
 export AIDP_BIN

@@ -18,7 +18,7 @@ stage() {
   if "$@"; then results+=(ok); else results+=(FAILED); failed=1; fi
   names+=("$name") seconds+=($((SECONDS - start)))
 }
-tools() { e2e/tools.sh moto cargo-deny fakecloud helm promtool monitoring-crds && e2e/controlplane/build.sh; }
+tools() { e2e/tools.sh moto cargo-deny fakecloud versitygw helm promtool monitoring-crds && e2e/controlplane/build.sh; }
 
 # The core of the journey on the oldest Kubernetes version that is supported; all versions: make test-versions.
 oldest() {

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::aws::{AccountAccess, AwsSettings, CaBundleError, Sessions};
 use crate::cluster::Cluster;
-use crate::config::{AccountConfig, Accounts, ClusterFacts, Config};
+use crate::config::{AccountConfig, AccountGuard, Accounts, ClusterFacts, Config};
 use crate::controller::{self, Parts};
 use crate::domain::observed::{CallError, ErrorClass};
 use crate::http;
@@ -289,6 +289,7 @@ pub(crate) fn aws_settings(config: &Config) -> AwsSettings {
     };
     AwsSettings {
         accounts,
+        account_guard_off: config.account_guard == AccountGuard::Disabled,
         ..AwsSettings::default()
     }
 }

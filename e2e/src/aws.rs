@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use crate::Result;
-use crate::emulator::{Kind, REGION};
+use crate::emulator::{Kind, REGION, SECRET};
 
 /// Clients of the emulator itself.
 #[derive(Debug, Clone)]
@@ -72,13 +72,15 @@ impl Aws {
     #[must_use]
     pub fn of(kind: Kind, address: SocketAddr) -> Self {
         let endpoint = format!("http://{address}");
-        let credentials = Credentials::new(kind.outsider(), "secret", None, None, "e2e");
+        let credentials = Credentials::new(kind.outsider(), SECRET, None, None, "e2e");
         let behavior = BehaviorVersion::v2026_01_12();
         let s3 = aws_sdk_s3::Config::builder()
             .behavior_version(behavior)
             .endpoint_url(&endpoint)
             .region(Region::new(REGION))
             .credentials_provider(credentials.clone())
+            // A server at an address knows no buckets in host names.
+            .force_path_style(true)
             .build();
         let iam = aws_sdk_iam::Config::builder()
             .behavior_version(aws_sdk_iam::config::BehaviorVersion::v2026_01_12())

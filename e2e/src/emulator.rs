@@ -1,4 +1,5 @@
-//! The AWS emulators, moto and fakecloud: one process for each test, so that no test sees another's buckets.
+//! The AWS emulators, moto and fakecloud, and the S3 server versitygw: one process for each test, so that no test sees
+//! another's buckets.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -19,6 +20,12 @@ pub const ACCOUNT: &str = "123456789012";
 /// Home region of the tests.
 pub const REGION: &str = "eu-west-1";
 
+/// The secret of every access key that an emulator is asked with from outside.
+pub(crate) const SECRET: &str = "secret";
+
+/// Where versitygw keeps metadata, versions and objects.
+const STORE: [&str; 3] = ["sidecar", "versions", "data"];
+
 /// Which emulator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -29,6 +36,9 @@ pub enum Kind {
     /// fakecloud in strict mode: refuses what IAM, bucket policies and the public access block forbid. Access keys that
     /// begin with `test` are exempt.
     Fakecloud,
+    /// versitygw: an S3 server that is not AWS's. It lacks half of the S3 API, has no accounts, no IAM, STS or KMS, and
+    /// knows one user, whom nothing is refused.
+    Versitygw,
 }
 
 impl Kind {
@@ -36,6 +46,7 @@ impl Kind {
         match self {
             Self::Moto | Self::MotoWithManagedPolicies => "moto",
             Self::Fakecloud => "fakecloud",
+            Self::Versitygw => "versitygw",
         }
     }
 
@@ -44,11 +55,19 @@ impl Kind {
         match self {
             Self::Moto | Self::MotoWithManagedPolicies => "AKIAOUTSIDER00000000",
             Self::Fakecloud => "testoutsider",
+            Self::Versitygw => "AKIAROOT000000000000",
         }
     }
 
-    fn arguments(self, address: SocketAddr) -> Vec<OsString> {
+    fn arguments(self, address: SocketAddr, folder: &Path) -> Vec<OsString> {
         let (port, address) = (address.port().to_string(), address.to_string());
+        let more = match self {
+            Self::Moto | Self::MotoWithManagedPolicies | Self::Fakecloud => Vec::new(),
+            Self::Versitygw => {
+                let [sidecar, versions, data] = STORE.map(|name| folder.join(name).into_os_string());
+                vec!["--sidecar".into(), sidecar, "--versioning-dir".into(), versions, data]
+            }
+        };
         let words = match self {
             Self::Moto | Self::MotoWithManagedPolicies => vec!["-H", "127.0.0.1", "-p", &port],
             Self::Fakecloud => vec![
@@ -63,8 +82,19 @@ impl Kind {
                 "--log-level",
                 "warn",
             ],
+            Self::Versitygw => vec![
+                "-a",
+                self.outsider(),
+                "-s",
+                SECRET,
+                "--region",
+                REGION,
+                "-p",
+                &address,
+                "posix",
+            ],
         };
-        words.into_iter().map(OsString::from).collect()
+        words.into_iter().map(OsString::from).chain(more).collect()
     }
 }
 
@@ -82,13 +112,19 @@ impl Emulator {
     /// When it can't be installed or does not answer within a minute.
     pub async fn start(kind: Kind, folder: &Path) -> Result<Self> {
         let (name, executable) = (kind.name(), installed(kind)?);
+        if kind == Kind::Versitygw {
+            STORE
+                .map(|name| std::fs::create_dir_all(folder.join(name)))
+                .into_iter()
+                .collect::<Result<(), _>>()?;
+        }
         // Free now may be taken in a moment: then moto ends at once, and another port is tried.
         let mut last = Error::from("no attempt");
         for _ in 0..3 {
             let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
             let program = Program {
                 path: executable.clone(),
-                arguments: kind.arguments(address),
+                arguments: kind.arguments(address, folder),
                 environment: vec![
                     ("PATH".to_owned(), std::env::var_os("PATH").unwrap_or_default()),
                     ("HOME".to_owned(), folder.into()),
@@ -142,6 +178,7 @@ impl Emulator {
 fn installed(kind: Kind) -> Result<PathBuf> {
     static MOTO: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     static FAKECLOUD: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    static VERSITYGW: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     let name = kind.name();
     let install = || {
         let output = Command::new("bash")
@@ -159,6 +196,7 @@ fn installed(kind: Kind) -> Result<PathBuf> {
     let known = match kind {
         Kind::Moto | Kind::MotoWithManagedPolicies => &MOTO,
         Kind::Fakecloud => &FAKECLOUD,
+        Kind::Versitygw => &VERSITYGW,
     };
     Ok(known.get_or_init(install).clone()?)
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::audit::Audit;
 use crate::aws::Aws;
-use crate::emulator::{ACCOUNT, Emulator, Kind, REGION};
+use crate::emulator::{ACCOUNT, Emulator, Kind, REGION, SECRET};
 use crate::operator::{ACCESS_KEY, Operator, Settings, Surroundings};
 use crate::plane::Lease;
 use crate::process::project_dir;
@@ -61,6 +61,14 @@ pub fn enforced_journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
     journey_on(Kind::Fakecloud, test);
 }
 
+/// The same on an S3 server that is not AWS's, and lacks half of its API: policies of buckets only.
+///
+/// # Panics
+/// When the test fails.
+pub fn other_server_journey(test: impl AsyncFnOnce(&mut World) -> Result<()>) {
+    journey_on(Kind::Versitygw, test);
+}
+
 #[expect(clippy::panic, reason = "this is how a test fails")]
 fn journey_on(emulator: Kind, test: impl AsyncFnOnce(&mut World) -> Result<()>) {
     let start = std::time::Instant::now();
@@ -95,6 +103,7 @@ impl World {
         let known_key = match kind {
             Kind::Moto | Kind::MotoWithManagedPolicies => None,
             Kind::Fakecloud => Some(aws.create_administrator("aidp-operator").await?),
+            Kind::Versitygw => Some((kind.outsider().to_owned(), SECRET.to_owned())),
         };
         let proxy = Proxy::start(emulator.address()).await?;
         let (ca, kubeconfig) = (folder.join("ca.pem"), folder.join("operator.kubeconfig"));
@@ -344,7 +353,7 @@ impl World {
             .filter(|path| path.extension().is_some_and(|e| e == "log"));
         logs.filter(|path| {
             path.file_stem()
-                .is_some_and(|stem| stem != "moto" && stem != "fakecloud")
+                .is_some_and(|stem| stem != "moto" && stem != "fakecloud" && stem != "versitygw")
         })
         .collect()
     }

@@ -78,6 +78,8 @@ pub struct AwsSettings {
     pub budgets: Budgets,
     /// Session name for assumed roles, seen in CloudTrail; None = `aidp`.
     pub session_name: Option<String>,
+    /// For S3 servers that know no accounts: no call says whose bucket it expects.
+    pub account_guard_off: bool,
 }
 
 /// Every account that the operator can reach.
@@ -86,6 +88,7 @@ pub struct Sessions {
     /// The account of the default credentials, where no account is configured.
     default: Option<Arc<Shared>>,
     s3_endpoint: Option<String>,
+    account_guard_off: bool,
 }
 
 impl Sessions {
@@ -104,6 +107,7 @@ impl Sessions {
             accounts,
             budgets,
             session_name,
+            account_guard_off,
         } = settings;
         let session_name = session_name.as_deref().unwrap_or("aidp");
         let s3_endpoint = s3_endpoint(base);
@@ -125,6 +129,7 @@ impl Sessions {
             configured,
             default,
             s3_endpoint,
+            account_guard_off: *account_guard_off,
         }
     }
 
@@ -138,6 +143,7 @@ impl Sessions {
                 shared: shared.clone(),
                 account: account.clone(),
                 home: home.clone(),
+                account_guard_off: self.account_guard_off,
             }),
             None => Err(CallError {
                 operation: "AssumeRole",
@@ -243,12 +249,18 @@ pub struct AccountSession {
     pub(super) shared: Arc<Shared>,
     pub(super) account: AccountId,
     pub(super) home: Region,
+    account_guard_off: bool,
 }
 
 impl AccountSession {
     /// The account.
     pub fn account(&self) -> &AccountId {
         &self.account
+    }
+
+    /// Whose every bucket must be; None with the account guard off.
+    pub(super) fn bucket_owner(&self) -> Option<&AccountId> {
+        (!self.account_guard_off).then_some(&self.account)
     }
 
     /// Clients for the services of one region.

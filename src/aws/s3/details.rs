@@ -24,7 +24,7 @@ impl AccountSession {
             .s3
             .get_object_lock_configuration()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         let output = match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
             Ok(output) => output,
             Err(failure) if failure.has_code("ObjectLockConfigurationNotFoundError") => return Ok(None),
@@ -52,7 +52,7 @@ impl AccountSession {
             .s3
             .get_bucket_lifecycle_configuration()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         let read = self
             .shared
             .caller
@@ -74,7 +74,7 @@ impl AccountSession {
             .s3
             .get_bucket_replication()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         let output = match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
             Ok(output) => output,
             Err(failure) if failure.has_code("ReplicationConfigurationNotFoundError") => return Ok(BTreeSet::new()),

@@ -1,5 +1,6 @@
 //! Reads of buckets. Every call says whose bucket it expects (`ExpectedBucketOwner`): bucket names are global, and a bucket
-//! that was deleted can come back as a stranger's.
+//! that was deleted can come back as a stranger's. With the account guard off none does: S3 servers that know no accounts
+//! refuse what names one.
 
 mod details;
 mod ownership;
@@ -73,9 +74,17 @@ pub struct BucketReads {
 /// A bucket as it is asked for: in one region, as one owner's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
-    pub owner: AccountId,
+    /// None with the account guard off.
+    owner: Option<AccountId>,
     pub bucket: BucketName,
     pub region: Region,
+}
+
+impl Place {
+    /// For the calls' `ExpectedBucketOwner`.
+    pub fn expected_owner(&self) -> Option<String> {
+        self.owner.as_ref().map(ToString::to_string)
+    }
 }
 
 /// Settings as they came in, before a redirect is looked for.
@@ -220,7 +229,7 @@ impl AccountSession {
 
     pub(super) fn place(&self, bucket: &BucketName, region: &Region) -> Place {
         Place {
-            owner: self.account.clone(),
+            owner: self.bucket_owner().cloned(),
             bucket: bucket.clone(),
             region: region.clone(),
         }
@@ -240,7 +249,7 @@ impl AccountSession {
             .s3
             .head_bucket()
             .bucket(bucket.as_str())
-            .expected_bucket_owner(self.account.as_str());
+            .set_expected_bucket_owner(self.bucket_owner().map(ToString::to_string));
         let region = match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
             Ok(output) => match output.bucket_region() {
                 Some(name) => Region::new(name).map_err(|_| Failure::incomplete(OPERATION, "readable region"))?,

@@ -21,7 +21,7 @@ impl AccountSession {
             .s3
             .get_bucket_ownership_controls()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         let output = match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
             Ok(output) => output,
             Err(failure) if failure.has_code("OwnershipControlsNotFoundError") => return Ok(None),
@@ -45,7 +45,7 @@ impl AccountSession {
             .s3
             .get_bucket_acl()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         let output = self.shared.caller.read(Service::S3, OPERATION, request.send()).await?;
         Ok(BucketAcl {
             owner: output.owner().and_then(|o| o.id()).map(str::to_owned),
@@ -64,7 +64,7 @@ impl AccountSession {
             .s3
             .get_bucket_logging()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         let output = self.shared.caller.read(Service::S3, OPERATION, request.send()).await?;
         Ok(output.logging_enabled().map(|logging| AccessLoggingState {
             target_bucket: logging.target_bucket().to_owned(),

@@ -16,7 +16,7 @@ impl AccountSession {
             .s3
             .get_bucket_encryption()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
             Ok(output) => match output.server_side_encryption_configuration() {
                 Some(found) => Ok(EncryptionState::Rules(
@@ -38,7 +38,7 @@ impl AccountSession {
             .s3
             .get_bucket_policy()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
             Ok(output) => match output.policy {
                 Some(policy) => Ok(Some(policy)),
@@ -59,7 +59,7 @@ impl AccountSession {
             .s3
             .get_public_access_block()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
             Ok(output) => match output.public_access_block_configuration() {
                 Some(found) => Ok(Some(PublicAccessBlock {

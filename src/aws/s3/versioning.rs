@@ -30,7 +30,7 @@ impl AccountSession {
             .s3
             .get_bucket_versioning()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str())
+            .set_expected_bucket_owner(at.expected_owner())
             .send()
             .or_else(async |error| under_other_root(&error).ok_or(error));
         let output = self.shared.caller.read(Service::S3, OPERATION, request).await?;

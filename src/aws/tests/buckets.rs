@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::aws::s3::{BucketReads, Cadence, OCCASIONAL_AGE};
+use crate::domain::action::Action;
 use crate::domain::observed::{
     AccessLoggingState, AclGrant, BucketAcl, BucketDetails, BucketObservation, EncryptionRule, EncryptionState,
     ErrorClass, Grantee, LogKeyFormat, ObjectOwnershipState, PublicAccessBlock, VersioningState,
@@ -110,6 +111,43 @@ async fn every_call_says_whose_bucket_it_expects() {
             "{}",
             request.operation
         );
+    }
+}
+
+/// Servers that know no accounts refuse a call that names one.
+#[tokio::test(start_paused = true)]
+async fn with_the_account_guard_off_no_call_says_whose_bucket_it_expects() {
+    let settings = AwsSettings {
+        account_guard_off: true,
+        ..AwsSettings::default()
+    };
+    let with_policy = |request: &Request| match request.operation.as_str() {
+        "PutBucketPolicy" => status(204),
+        "GetObjectLockConfiguration" | "GetBucketLifecycleConfiguration" | "GetBucketReplication" => {
+            s3_error(501, "NotImplemented")
+        }
+        _ => full(request),
+    };
+    let aws = Aws::with(&settings, move |request, _| with_policy(request)).await;
+    let reads = BucketReads {
+        details: Cadence::EverySweep,
+        ..ALL
+    };
+    aws.session.observe_bucket(&bucket("data"), reads, None, AGE).await;
+    let write = Action::PutBucketPolicy {
+        bucket: bucket("data"),
+        region: home(),
+        seen: Some(POLICY.to_owned()),
+        document: POLICY.replace(
+            "[]",
+            r#"[{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"*"}]"#,
+        ),
+    };
+    aws.session.execute(&write, &LEADER).await;
+    let requests = aws.requests();
+    assert_eq!(requests.len(), 10 + 3, "region, nine settings; read, write, read");
+    for request in requests {
+        assert_eq!(request.expected_owner, None, "{}", request.operation);
     }
 }
 

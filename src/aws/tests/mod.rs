@@ -239,11 +239,15 @@ struct Aws {
 impl Aws {
     /// Answers every request by `answer`, which is given the request and how often this operation was asked before.
     async fn new(answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::with(&AwsSettings::default(), answer).await
+    }
+
+    async fn with(settings: &AwsSettings, answer: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static) -> Self {
         let requests: Arc<Mutex<Vec<Request>>> = Arc::default();
         let client = recording(requests.clone(), answer);
         let config = config(client, Credentials::for_tests()).await;
         let metrics = Metrics::new();
-        let sessions = Sessions::from_config(&config, &AwsSettings::default(), &metrics.aws).await;
+        let sessions = Sessions::from_config(&config, settings, &metrics.aws).await;
         Self {
             session: sessions.session(&account(), &home()).unwrap(),
             metrics,

@@ -42,7 +42,7 @@ impl AccountSession {
             .s3_once
             .put_bucket_ownership_controls()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str())
+            .set_expected_bucket_owner(at.expected_owner())
             .ownership_controls(rule);
         let put = self.shared.caller.write(Service::S3, OPERATION, guard, request.send());
         let put = put.await;
@@ -71,7 +71,7 @@ impl AccountSession {
             .s3_once
             .put_bucket_logging()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str())
+            .set_expected_bucket_owner(at.expected_owner())
             .bucket_logging_status(BucketLoggingStatus::builder().logging_enabled(enabled).build());
         let put = self.shared.caller.write(Service::S3, OPERATION, guard, request.send());
         let put = put.await;

@@ -43,7 +43,7 @@ impl AccountSession {
             .s3_once
             .put_bucket_encryption()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str())
+            .set_expected_bucket_owner(at.expected_owner())
             .server_side_encryption_configuration(configuration);
         let put = self.shared.caller.write(Service::S3, OPERATION, guard, request.send());
         let put = put.await;
@@ -70,7 +70,7 @@ impl AccountSession {
             .s3_once
             .put_bucket_policy()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str())
+            .set_expected_bucket_owner(at.expected_owner())
             .policy(document);
         let put = self
             .shared
@@ -96,7 +96,7 @@ impl AccountSession {
             .s3_once
             .delete_bucket_policy()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str());
+            .set_expected_bucket_owner(at.expected_owner());
         let delete = self
             .shared
             .caller
@@ -137,7 +137,7 @@ impl AccountSession {
             .s3_once
             .put_public_access_block()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str())
+            .set_expected_bucket_owner(at.expected_owner())
             .public_access_block_configuration(configuration);
         let put = self
             .shared
@@ -169,7 +169,7 @@ impl AccountSession {
             .s3_once
             .put_bucket_versioning()
             .bucket(at.bucket.as_str())
-            .expected_bucket_owner(at.owner.as_str())
+            .set_expected_bucket_owner(at.expected_owner())
             .versioning_configuration(configuration);
         let put = self
             .shared

@@ -82,6 +82,9 @@ pub(super) fn plan(
     .run(demands)
 }
 
+/// Why no TLS version is asked for where the account guard is off.
+const NOT_AWS: &str = "s3:TlsVersion is a condition key of AWS's, and with accountGuard Disabled the S3 server is another, which refuses it";
+
 const NO_STATEMENT: &str = "no statement denies them";
 
 /// Why our statement against other KMS keys can't be changed, if it had to be and is there, or may be.
@@ -135,6 +138,18 @@ impl Planner<'_> {
                 continue;
             };
             match demand.gating {
+                // Written all the same, it would be refused, and the statements beside it with it.
+                _ if demand.rule == Rule::DenyOldTls && !self.policy.settings.account_guard => {
+                    let (path, reason) = (path(demand.rule), NOT_AWS);
+                    part.findings.push(unread::not_applicable(
+                        control(demand.rule),
+                        self.bucket,
+                        demand.gating,
+                        &path,
+                        reason,
+                    ));
+                    managed.remove(&demand.sid);
+                }
                 Gating::ReportOnly => part.findings.push(demand.finding(
                     self.bucket,
                     Disposition::Note,
