@@ -1,5 +1,7 @@
-//! The buckets' list of edge cases, one named test a line. (Alias key, key id, wrong-account key, deleted key, blocked
-//! types and two rules are with the encryption's tests.)
+//! The buckets' list of edge cases, one named test a line.
+
+mod keys;
+mod partitions;
 
 use serde_json::{Value, json};
 
@@ -714,6 +716,35 @@ fn with_the_account_guard_off_nobody_is_locked_out_by_a_role_statement() {
         },
     );
     assert_eq!(reasons(&plan), Vec::<HumanReason>::new());
+}
+
+/// Other servers refuse a bucket policy with the condition key `s3:TlsVersion`, whatever else is in it.
+#[test]
+fn with_the_account_guard_off_the_tls_version_is_not_applicable_and_the_rest_is_written() {
+    let mut policy = controls("transport: {}");
+    policy.settings.account_guard = false;
+    let not_applicable = "S3.MinimumTLSVersion bucketPolicy.AidpDenyOldTls Note: NotApplicable";
+    let first = plan(&policy, &fresh());
+    assert!(
+        brief(&first).contains(&not_applicable.to_owned()),
+        "{:?}",
+        brief(&first)
+    );
+    let after = apply(&fresh(), &first);
+    assert_eq!(sids(&after), [format!("{TLS_SID}{}", cluster())]);
+    let again = plan(&policy, &after);
+    let gating: Vec<_> = brief(&again)
+        .into_iter()
+        .filter(|f| f.contains("bucketPolicy"))
+        .collect();
+    assert_eq!((gating, operations(&again)), (vec![not_applicable.to_owned()], vec![]));
+    assert_eq!(again.state, TargetState::Unknown, "no promise is made of it");
+
+    // Where such a statement is, the server knows the key: nothing is to be said, and ours stays.
+    let aws = controls("transport: {}");
+    let full = apply(&fresh(), &plan(&aws, &fresh()));
+    assert_eq!(brief(&plan(&policy, &full)), brief(&plan(&aws, &full)));
+    assert_eq!(operations(&plan(&policy, &full)), Vec::<&str>::new());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use crate::api::TLSVersion;
 use crate::domain::document::{
-    ActionElement, Effect, PrincipalElement, PrincipalKind, Principals, ResourceElement, Statement,
+    ActionElement, Condition, Effect, PrincipalElement, PrincipalKind, Principals, ResourceElement, Statement,
 };
 use crate::domain::glob::{Case, Glob};
 use crate::domain::iam::role::READ_ACTIONS;
@@ -21,8 +21,19 @@ const TLS_VERSIONS: [&str; 4] = ["1.0", "1.1", "1.2", "1.3"];
 /// Whether every request without TLS to the bucket or its objects is refused, by whomever it is made.
 pub fn tls_only<'a>(statements: impl IntoIterator<Item = &'a Statement>, bucket_arn: &str) -> bool {
     let plaintext = Facts::default().is(SECURE_TRANSPORT, "false");
-    let denies = denies(statements, &plaintext, names_everyone);
+    let told = statements
+        .into_iter()
+        .filter(|s| !s.conditions.iter().any(is_pattern_of_a_boolean));
+    let denies = denies(told, &plaintext, names_everyone);
     cover(&denies, bucket_arn, &[])
+}
+
+/// A wildcard for a boolean (`StringLike aws:SecureTransport f*`): AWS documents wildcards for strings only.
+fn is_pattern_of_a_boolean(condition: &Condition) -> bool {
+    let Condition { operator, key, values } = condition;
+    key.eq_ignore_ascii_case(SECURE_TRANSPORT)
+        && operator.to_ascii_lowercase().contains("like")
+        && values.iter().any(|v| v.contains(['*', '?']))
 }
 
 /// Whether every request with a TLS version below `minimum` is refused, by whomever it is made.
@@ -116,38 +127,41 @@ enum Sense {
     AllBut,
 }
 
-/// `X` or `NotX` of a Deny, without what can't be told: a pattern with a policy variable names nothing for sure, and
-/// excepts anything.
+/// `X` or `NotX` of a Deny, without what can't be told: a pattern with a policy variable, or one whose wildcard would have
+/// to reach over the parts of a name (`arn:aws:s3*`, `s*`), names nothing for sure, and excepts anything.
 struct Patterns {
     sense: Sense,
     globs: Vec<Glob>,
 }
 
 impl Patterns {
-    fn new(sense: Sense, list: &[String], case: Case) -> Option<Self> {
+    fn new(sense: Sense, list: &[String], case: Case, parts: usize) -> Option<Self> {
         let variable = |pattern: &&String| pattern.contains("${");
         if sense == Sense::AllBut && list.iter().any(|p| variable(&p)) {
             return None;
         }
+        let whole = |pattern: &&String| *pattern == "*" || pattern.splitn(parts, ':').count() == parts;
         let globs = list
             .iter()
-            .filter(|p| !variable(p))
+            .filter(|p| sense == Sense::AllBut || (!variable(p) && whole(p)))
             .map(|p| Glob::new(p, case))
             .collect();
         Some(Self { sense, globs })
     }
 
     fn of_actions(element: &ActionElement) -> Option<Self> {
+        // service:Name
         match element {
-            ActionElement::Action(list) => Self::new(Sense::Named, list, Case::Insensitive),
-            ActionElement::NotAction(list) => Self::new(Sense::AllBut, list, Case::Insensitive),
+            ActionElement::Action(list) => Self::new(Sense::Named, list, Case::Insensitive, 2),
+            ActionElement::NotAction(list) => Self::new(Sense::AllBut, list, Case::Insensitive, 2),
         }
     }
 
     fn of_resources(element: &ResourceElement) -> Option<Self> {
+        // arn:partition:service:region:account:resource
         match element {
-            ResourceElement::Resource(list) => Self::new(Sense::Named, list, Case::Sensitive),
-            ResourceElement::NotResource(list) => Self::new(Sense::AllBut, list, Case::Sensitive),
+            ResourceElement::Resource(list) => Self::new(Sense::Named, list, Case::Sensitive, 6),
+            ResourceElement::NotResource(list) => Self::new(Sense::AllBut, list, Case::Sensitive, 6),
         }
     }
 
@@ -170,5 +184,7 @@ fn union_covers(universe: &Glob, parts: &[&Patterns]) -> bool {
         })
 }
 
+#[cfg(test)]
+mod soundness;
 #[cfg(test)]
 mod tests;

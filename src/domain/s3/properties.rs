@@ -7,7 +7,11 @@ use super::merge;
 use super::revert_bucket;
 use super::simulated::*;
 use crate::domain::document::equivalence::{CanonicalStatement, equivalent};
-use crate::domain::document::{PolicyDocument, Statement};
+use crate::domain::document::{PolicyDocument, PolicyKind, Statement};
+use crate::domain::iam::compiled::Policy;
+use crate::domain::iam::context::Context;
+use crate::domain::iam::evaluate::{PolicySet, Request, Verdict, decide};
+use crate::domain::iam::principal::Caller;
 use crate::domain::names::ClusterHash;
 use crate::domain::observed::{
     AccessLoggingState, BucketDetails, BucketObservation, EncryptionState, ObjectOwnershipState, PublicAccessBlock,
@@ -169,6 +173,21 @@ fn any_bucket() -> impl Strategy<Value = BucketObservation> {
     )
 }
 
+/// The verdict on a request for an object, under the bucket's policy and an identity policy that allows everything.
+fn verdict(policy: Option<&str>, caller: &str, action: &str, context: &[(&str, &str)]) -> Verdict {
+    let read = |kind, text: &str| Policy::new(kind, "p", &PolicyDocument::parse(text).unwrap()).unwrap();
+    let everything = r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    let policies = PolicySet {
+        identity: vec![read(PolicyKind::Identity, everything)],
+        resource: policy.map(|text| read(PolicyKind::Resource, text)),
+        ..PolicySet::default()
+    };
+    let caller = Caller::parse(caller).unwrap();
+    let context: Context = context.iter().copied().collect();
+    let request = Request::new(caller, action, &format!("{ARN}/rows"), Some("123456789012"), context).unwrap();
+    decide(&request, &policies).verdict
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
@@ -222,6 +241,31 @@ proptest! {
         prop_assert_eq!(operations(&second), Vec::<&str>::new());
         let unrepaired: Vec<_> = second.findings.iter().map(|f| f.disposition).collect();
         prop_assert!(!unrepaired.contains(&crate::domain::finding::Disposition::Repair));
+    }
+
+    /// Asked of the evaluator, which decides one request at a time: what the plan says is right, is.
+    #[test]
+    fn after_a_plan_what_is_not_said_to_be_open_is_refused(seen in any_bucket()) {
+        let policy = full();
+        let after = apply(&seen, &plan(&policy, &seen));
+        let said: Vec<&str> = plan(&policy, &after).findings.iter().map(|f| f.control.id()).collect();
+        let role = "arn:aws:iam::123456789012:role/aidp/fraud-trainer";
+        let tls: &[(&str, &str)] = &[("aws:SecureTransport", "true"), ("s3:TlsVersion", "1.3")];
+        let old: &[(&str, &str)] = &[("aws:SecureTransport", "true"), ("s3:TlsVersion", "1.1")];
+        let plain: &[(&str, &str)] = &[("aws:SecureTransport", "false")];
+        for (control, caller, action, context) in [
+            ("S3.TLSOnly", "*", "s3:GetObject", plain),
+            ("S3.TLSOnly", "arn:aws:iam::999999999999:role/partner", "s3:PutObject", plain),
+            ("S3.MinimumTLSVersion", "*", "s3:GetObject", old),
+            ("S3.RoleWriteDeny", role, "s3:PutObject", tls),
+            ("S3.RoleWriteDeny", role, "s3:DeleteObjectVersion", tls),
+        ] {
+            let verdict = verdict(stored(&after), caller, action, context);
+            prop_assert!(
+                said.contains(&control) || verdict == Verdict::ExplicitlyDenied,
+                "{control}: {caller} may {action}: {verdict:?} under {:?}", stored(&after)
+            );
+        }
     }
 
     #[test]

@@ -152,10 +152,10 @@ pub(super) fn around(policy: &ValidatedPolicy) -> Observed {
 
 /// A customer's key as the console makes it, with rotation.
 pub(super) fn healthy_key(arn: &str) -> KeyObservation {
-    let account = arn.split(':').nth(4).unwrap();
+    let (partition, account) = (arn.split(':').nth(1).unwrap(), arn.split(':').nth(4).unwrap());
     let policy = json!({"Version": "2012-10-17", "Statement": [{
         "Sid": "Enable IAM User Permissions", "Effect": "Allow",
-        "Principal": {"AWS": format!("arn:aws:iam::{account}:root")}, "Action": "kms:*", "Resource": "*",
+        "Principal": {"AWS": format!("arn:{partition}:iam::{account}:root")}, "Action": "kms:*", "Resource": "*",
     }]});
     KeyObservation {
         arn: arn.to_owned(),

@@ -163,6 +163,186 @@ fn one_statement_counts_only_if_it_holds_for_every_plaintext_request() {
     }
 }
 
+/// Forms that AWS's own guides, blogs and Config rules show, and what people make of them.
+#[test]
+fn documented_forms_count_for_what_they_refuse() {
+    let resources = |list: Value| deny(json!({"Resource": list}));
+    let actions = |list: Value| deny(json!({"Action": list}));
+    let principal = |p: Value| deny(json!({"Principal": p}));
+    let condition = |c: Value| deny(json!({"Condition": c}));
+    let plain = |value: Value| json!({"Bool": {"aws:SecureTransport": value}});
+    let and = |operator: &str, key: &str, value: Value| {
+        let mut condition = plain(json!("false"));
+        condition[operator] = match operator {
+            "Bool" => json!({"aws:SecureTransport": "false", key: value}),
+            _ => json!({key: value}),
+        };
+        deny(json!({"Condition": condition}))
+    };
+    let yes = [
+        ("a list of one value", condition(plain(json!(["false"])))),
+        ("values are ORed", condition(plain(json!(["true", "false"])))),
+        ("a JSON boolean", condition(plain(json!(false)))),
+        ("case of the value", condition(plain(json!("FALSE")))),
+        (
+            "case of operator and key",
+            condition(json!({"BOOL": {"AWS:SECURETRANSPORT": "false"}})),
+        ),
+        (
+            "not true, or absent",
+            condition(json!({"StringNotEqualsIfExists": {"aws:SecureTransport": "true"}})),
+        ),
+        (
+            "ignoring case",
+            condition(json!({"StringEqualsIgnoreCase": {"aws:SecureTransport": "False"}})),
+        ),
+        (
+            "one of both forms",
+            condition(
+                json!({"Bool": {"aws:SecureTransport": "false"}, "StringEquals": {"aws:SecureTransport": "false"}}),
+            ),
+        ),
+        ("every bucket", resources(json!(["arn:aws:s3:::*"]))),
+        (
+            "every bucket and every object",
+            resources(json!(["arn:aws:s3:::train-dat?", "arn:aws:s3:::train-dat?/*"])),
+        ),
+        (
+            "empty region and account as wildcards",
+            resources(json!(["arn:aws:s3:*:*:train-data", "arn:aws:s3:*:*:train-data/*"])),
+        ),
+        (
+            "a wildcard for the slash",
+            resources(json!([BUCKET, "arn:aws:s3:::train-data?*"])),
+        ),
+        ("duplicates", resources(json!([BUCKET, BUCKET, OBJECTS, OBJECTS]))),
+        ("other services' actions beside", actions(json!(["iam:*", "s3:*"]))),
+        ("at least one letter", actions(json!("s3:?*"))),
+        ("a list of one principal", principal(json!({"AWS": ["*"]}))),
+        ("services as well", principal(json!({"AWS": "*", "Service": "*"}))),
+        (
+            "all but another bucket",
+            deny(json!({"NotResource": ["arn:aws:s3:::other", "arn:aws:s3:::other/*"]})),
+        ),
+    ];
+    let no = [
+        ("a list of the wrong value", condition(plain(json!(["true"])))),
+        ("no value", condition(plain(json!([])))),
+        ("a value that is no boolean", condition(plain(json!("0")))),
+        (
+            "a wildcard for a boolean",
+            condition(json!({"StringLike": {"aws:SecureTransport": "f*"}})),
+        ),
+        (
+            "not like a wildcard",
+            condition(json!({"StringNotLike": {"aws:SecureTransport": "t*"}})),
+        ),
+        (
+            "case counts in StringEquals",
+            condition(json!({"StringEquals": {"aws:SecureTransport": "False"}})),
+        ),
+        (
+            "the key is always there",
+            condition(json!({"Null": {"aws:SecureTransport": "true"}})),
+        ),
+        (
+            "two forms that exclude each other",
+            condition(
+                json!({"Bool": {"aws:SecureTransport": "false"}, "StringEquals": {"aws:SecureTransport": "true"}}),
+            ),
+        ),
+        (
+            "the TLS version alone",
+            condition(json!({"NumericLessThan": {"s3:TlsVersion": "1.2"}})),
+        ),
+        (
+            "AWS services are let off",
+            and("Bool", "aws:PrincipalIsAWSService", json!("false")),
+        ),
+        (
+            "calls through AWS services are let off",
+            and("Bool", "aws:ViaAWSService", json!("false")),
+        ),
+        (
+            "the same, if it exists",
+            and("BoolIfExists", "aws:ViaAWSService", json!("false")),
+        ),
+        (
+            "a network is let off",
+            and("NotIpAddress", "aws:SourceIp", json!("10.0.0.0/8")),
+        ),
+        (
+            "an endpoint is let off",
+            and("StringNotEquals", "aws:SourceVpce", json!("vpce-1")),
+        ),
+        (
+            "a role is let off",
+            and(
+                "ArnNotLike",
+                "aws:PrincipalArn",
+                json!("arn:aws:iam::123456789012:role/etl"),
+            ),
+        ),
+        (
+            "the organization only",
+            and("StringEquals", "aws:PrincipalOrgID", json!("o-1")),
+        ),
+        (
+            "the same by another name",
+            and("StringNotEqualsIfExists", "aws:PrincipalAccount", json!("123456789012")),
+        ),
+        (
+            "a date",
+            and("DateGreaterThan", "aws:CurrentTime", json!("2026-01-01T00:00:00Z")),
+        ),
+        (
+            "another bucket by case",
+            resources(json!(["arn:aws:s3:::Train-Data", "arn:aws:s3:::Train-Data/*"])),
+        ),
+        (
+            "objects in a folder at least",
+            resources(json!([BUCKET, "arn:aws:s3:::train-data/*/*"])),
+        ),
+        ("names that go on", resources(json!("arn:aws:s3:::train-data-*"))),
+        ("an ARN cut short", resources(json!("arn:aws:s3*"))),
+        ("an ARN of wildcards", resources(json!("arn:*"))),
+        (
+            "access points only",
+            resources(json!([
+                "arn:aws:s3:eu-west-1:123456789012:accesspoint/*",
+                "arn:aws:s3:eu-west-1:123456789012:accesspoint/*/object/*"
+            ])),
+        ),
+        (
+            "a prefix is let off",
+            deny(json!({"NotResource": "arn:aws:s3:::train-data/public/*"})),
+        ),
+        (
+            "half of the actions",
+            actions(json!(["s3:Get*", "s3:List*", "s3:Put*", "s3:Delete*"])),
+        ),
+        ("actions on objects", actions(json!("s3:*Object*"))),
+        ("an action cut short", actions(json!("s3*"))),
+        ("one action is let off", deny(json!({"NotAction": "s3:GetObject"}))),
+        ("the directory buckets' API", actions(json!("s3express:*"))),
+        (
+            "every account root but one's",
+            principal(json!({"AWS": "arn:aws:iam::*:root"})),
+        ),
+        ("an account by number", principal(json!({"AWS": "123456789012"}))),
+        ("every identity provider", principal(json!({"Federated": "*"}))),
+        ("nobody", principal(json!({"AWS": []}))),
+    ];
+    for (name, statement) in yes {
+        assert!(is_tls_only(&json!([statement])), "{name}");
+    }
+    for (name, statement) in no {
+        assert!(!is_tls_only(&json!([statement])), "{name}");
+    }
+    let unnamed = json!([{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]);
+    assert!(!is_tls_only(&unnamed), "a statement without a principal");
+}
+
 #[test]
 fn several_statements_count_together() {
     let bucket = || deny(json!({"Resource": BUCKET}));
@@ -177,6 +357,36 @@ fn several_statements_count_together() {
     assert!(!is_tls_only(&json!([bucket(), part()])));
     assert!(!is_tls_only(&json!([reads(), part()])));
     assert!(!is_tls_only(&json!([rest(), deny(json!({"Action": "s3:GetObject"}))])));
+    let named = |actions: &str| deny(json!({"Action": actions, "Resource": OBJECTS}));
+    let but = |actions: &str| deny(json!({"NotAction": actions, "Resource": OBJECTS}));
+    assert!(
+        is_tls_only(&json!([bucket(), but("s3:Get*"), named("s3:Get*")])),
+        "the objects by halves"
+    );
+    assert!(
+        is_tls_only(&json!([bucket(), but("s3:GetObject"), named("s3:G*")])),
+        "and more than half"
+    );
+    assert!(
+        !is_tls_only(&json!([bucket(), but("s3:Get*"), named("s3:GetObject")])),
+        "a gap"
+    );
+    assert!(
+        !is_tls_only(&json!([but("s3:Get*"), named("s3:Get*")])),
+        "nothing for the bucket"
+    );
+    let cut = |operator: &str| {
+        deny(json!({"Condition": {"Bool": {"aws:SecureTransport": "false"}, operator: {"aws:SourceVpc": "vpc-1"}}}))
+    };
+    assert!(
+        !is_tls_only(&json!([cut("StringEquals"), cut("StringNotEquals")])),
+        "together they do, and it takes a proof that is not made"
+    );
+    let who = |element: &str| deny(json!({element: {"AWS": "123456789012"}}));
+    assert!(
+        !is_tls_only(&json!([who("Principal"), who("NotPrincipal")])),
+        "NotPrincipal counts for nobody"
+    );
     let conditional = deny(
         json!({"Resource": OBJECTS, "Condition": {"Bool": {"aws:SecureTransport": "false", "aws:MultiFactorAuthPresent": "false"}}}),
     );
