@@ -312,7 +312,10 @@ fn bad_input_exits_with_2_and_says_what_to_change() {
             vec!["s3:GetObject", "*", "--resource-policy", "good.json"],
             "Principal: required in a resource policy",
         ),
-        (vec!["s3:GetObject", "*", "--boundary", "long.json"], "bytes long"),
+        (
+            vec!["s3:GetObject", "*", "--boundary", "long.json"],
+            "long.json: 262145 bytes long",
+        ),
         (vec!["--read-only", "s3://b"], "expected 3 to 63"),
         (vec!["--read-only", "train-data", "--principal", "*"], "about a role"),
         (
@@ -326,6 +329,111 @@ fn bad_input_exits_with_2_and_says_what_to_change() {
         let output = files.can_i(&args);
         assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{args:?}");
         assert!(stderr(&output).contains(says), "{args:?} said {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_file_that_holds_no_policy_is_named_with_what_is_wrong_in_it() {
+    let files = Files::new(&[
+        (
+            "operator.json",
+            document(json!({"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"Is": {"a": "b"}}})),
+        ),
+        ("broken.json", json!(r#"{"Statement": [}"#)),
+        ("empty.json", json!("")),
+        ("none.json", json!(r#"{"Version": "2012-10-17"}"#)),
+        ("marked.json", json!("\u{feff}{\"Statement\": []}")),
+        ("list.json", json!([allow("*")])),
+        (
+            "lower.json",
+            document(
+                json!([{"Effect": "Deny", "Action": "*", "Resource": "*"}, {"Effect": "allow", "Action": "*", "Resource": "*"}]),
+            ),
+        ),
+        ("version.json", json!({"Version": "2012-10-18", "Statement": []})),
+        (
+            "nothing.json",
+            document(json!({"Effect": "Allow", "Action": [], "Resource": "*"})),
+        ),
+        ("percent.json", json!("%7B%22Statement%22%3A%zz")),
+        (
+            "deep.json",
+            json!(format!("{}{}", "[".repeat(1_000), "]".repeat(1_000))),
+        ),
+    ]);
+    std::fs::write(files.0.path().join("wide.json"), [0xff, 0xfe, b'{', 0, b'}', 0]).unwrap();
+    std::fs::create_dir(files.0.path().join("folder.json")).unwrap();
+    for (args, says) in [
+        (
+            vec!["s3:GetObject", "*", "--boundary", "broken.json"],
+            "broken.json: not JSON: expected value at line 1 column 16",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--boundary", "empty.json"],
+            "empty.json: not JSON",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--boundary", "none.json"],
+            "none.json: Statement: missing",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--boundary", "marked.json"],
+            "marked.json: starts with a byte order mark",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--scp", "marked.json"],
+            "marked.json: starts with a byte order mark",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--boundary", "list.json"],
+            "list.json: document: expected a JSON object",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--boundary", "lower.json"],
+            "lower.json: Statement[1].Effect: expected",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--boundary", "version.json"],
+            "version.json: Version: unknown version",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--boundary", "nothing.json"],
+            "nothing.json: Statement[0].Action: an empty list",
+        ),
+        (
+            vec!["s3:GetObject", "*", "--boundary", "percent.json"],
+            "percent.json: percent-encoding",
+        ),
+        (vec!["s3:GetObject", "*", "--boundary", "deep.json"], "deep.json: "),
+        (vec!["s3:GetObject", "*", "--boundary", "wide.json"], "wide.json: "),
+        (vec!["s3:GetObject", "*", "--boundary", "folder.json"], "folder.json: "),
+        (
+            vec!["s3:GetObject", "*", "-o", "json", "--boundary", "broken.json"],
+            "broken.json: not JSON",
+        ),
+        (
+            vec!["--read-only", "train-data", "--identity-policy", "operator.json"],
+            "operator.json: statement 0 of identity policy operator.json: unknown condition operator",
+        ),
+    ] {
+        let output = files.can_i(&args);
+        assert_eq!((code(&output), stdout(&output).as_str()), (2, ""), "{args:?}");
+        assert!(stderr(&output).contains(says), "{args:?} said {}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_document_as_iam_answers_with_it_is_read_like_a_plain_one() {
+    let text = allow("s3:Get*").to_string();
+    let encoded: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let files = Files::new(&[
+        ("encoded.json", json!(encoded.concat())),
+        ("spaced.json", json!(format!("\n\t {text}\r\n"))),
+    ]);
+    for file in ["encoded.json", "spaced.json"] {
+        let output = files.can_i(&[&GET[..], &["--identity-policy", file]].concat());
+        assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{file}");
+        assert!(stdout(&output).ends_with(&format!("statement 0 (Some) of identity policy {file}\n")));
     }
 }
 

@@ -52,6 +52,7 @@ fn pod(found: Pod) -> Option<PodObservation> {
         name: found.metadata.name?,
         service_account: spec.service_account_name.clone().unwrap_or_default(),
         static_credentials: any(&|name, _| KEY_VARIABLES.contains(&name)),
+        unnamed_environment: containers().any(|c| c.env_from.as_ref().is_some_and(|from| !from.is_empty())),
         web_identity: any(&|name, _| name == WEB_IDENTITY_VARIABLE),
         pod_identity: any(&|name, value| {
             name == POD_IDENTITY_VARIABLE && value.is_some_and(|uri| AGENTS.iter().any(|a| uri.starts_with(a)))

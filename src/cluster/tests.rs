@@ -362,6 +362,13 @@ async fn of_service_accounts_and_pods_those_are_kept_that_have_to_do_with_the_ro
         &json!([{"name": "AWS_REGION", "value": "eu-west-1"}]),
     );
     put_pod(&fake, "web", "app", &json!([]));
+    fake.put(
+        "/api/v1/namespaces/ml/pods/whole",
+        json!({
+            "metadata": {"name": "whole", "namespace": "ml", "labels": {"workload": "training"}},
+            "spec": {"serviceAccountName": "trainer", "containers": [{"name": "main", "envFrom": [{"secretRef": {"name": "s"}}]}]},
+        }),
+    );
     let seen = cluster(&fake)
         .observe(&fixture::policy(fixture::FULL_SPEC), Ages::FRESH)
         .await
@@ -390,7 +397,12 @@ async fn of_service_accounts_and_pods_those_are_kept_that_have_to_do_with_the_ro
         service_account: "app".to_owned(),
         ..pod("web", false)
     };
-    assert_eq!(seen.pods, Some(Ok(vec![pod("keyed", true), pod("plain", false), web])));
+    let whole = PodObservation {
+        unnamed_environment: true,
+        ..pod("whole", false)
+    };
+    let all = vec![pod("keyed", true), pod("plain", false), web, whole];
+    assert_eq!(seen.pods, Some(Ok(all)));
 }
 
 #[tokio::test]

@@ -383,6 +383,9 @@ pub struct PodObservation {
     pub labels: BTreeMap<String, String>,
     /// Some container has AWS keys in its environment, by name; their values are never read.
     pub static_credentials: bool,
+    /// Some container takes whole `ConfigMaps` or Secrets into its environment (`envFrom`): which variables these are is not
+    /// known, since nothing of them is read.
+    pub unnamed_environment: bool,
     /// Some container is given a web identity token (IRSA).
     pub web_identity: bool,
     /// Some container is sent to the EKS Pod Identity agent.

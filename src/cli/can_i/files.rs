@@ -41,6 +41,13 @@ fn text(path: &Path) -> Result<String, String> {
     file.take(limit)
         .read_to_string(&mut text)
         .map_err(|e| problem(path, e))?;
+    // AWS takes none (RFC 8259, section 8.1: "MUST NOT add a byte order mark").
+    if text.starts_with('\u{feff}') {
+        return Err(problem(
+            path,
+            "starts with a byte order mark; save it as UTF-8 without one",
+        ));
+    }
     Ok(text)
 }
 

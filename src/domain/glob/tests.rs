@@ -22,6 +22,27 @@ fn is_in(pattern: &str, text: &str) -> bool {
     by_definition(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())
 }
 
+/// The same for long texts: which beginnings of the text are in which beginnings of the pattern.
+fn by_table(pattern: &str, text: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    let mut reached = vec![false; text.len() + 1];
+    reached[0] = true;
+    for token in pattern.chars() {
+        let mut next = vec![false; text.len() + 1];
+        for at in 0..=text.len() {
+            next[at] = match (token, at) {
+                ('*', 0) => reached[0],
+                ('*', _) => reached[at] || next[at - 1],
+                (_, 0) => false,
+                ('?', _) => reached[at - 1],
+                (c, _) => reached[at - 1] && text[at - 1] == c,
+            };
+        }
+        reached = next;
+    }
+    reached[text.len()]
+}
+
 /// Every text over a, b, c up to six characters; `c` occurs in no generated pattern, as most characters don't.
 fn all_texts() -> Vec<String> {
     let mut texts = vec![String::new()];
@@ -108,6 +129,22 @@ proptest! {
     #[test]
     fn matching_is_what_the_definition_says(pattern in "[ab*?]{0,6}", text in "[abc]{0,7}") {
         prop_assert_eq!(glob(&pattern).matches(&text), is_in(&pattern, &text));
+    }
+
+    /// Long runs between stars, which end in the text rarely and at any of its places.
+    #[test]
+    fn long_runs_are_found_where_the_definition_finds_them(
+        runs in proptest::collection::vec("a{0,70}[ab?é]{0,3}a{0,70}", 1..4),
+        text in "a{0,80}[bé]{0,2}a{0,150}[bé]{0,2}a{0,90}",
+        folded in any::<bool>(),
+    ) {
+        let pattern = format!("*{}*", runs.join("*"));
+        let wanted = by_table(&pattern, &text);
+        prop_assert_eq!(glob(&pattern).matches(&text), wanted);
+        if folded {
+            let insensitive = Glob::new(&pattern.replace('a', "A"), Case::Insensitive);
+            prop_assert_eq!(insensitive.matches(&text), wanted);
+        }
     }
 
     #[test]

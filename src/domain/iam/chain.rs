@@ -185,6 +185,7 @@ impl Chain<'_> {
         let rules = self.rules();
         for (account, pods) in by_account {
             out.extend(self.static_keys(account, &pods));
+            out.extend(self.unnamed_environment(account, &pods));
             if !self.policy.egress.is_empty() {
                 out.extend(self.past_the_rules(account, &pods, &rules, cluster));
             }
@@ -205,6 +206,19 @@ impl Chain<'_> {
                 .diff(format!("pods[{namespace}/{name}].env"), "no AWS keys", pod)
                 .message(format!(
                     "pods of a listed ServiceAccount, such as {namespace}/{pod}, carry AWS keys in their environment, which are used instead of the role; remove AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY from them"
+                )),
+        )
+    }
+
+    /// What comes whole from a Secret or `ConfigMap` may be keys; neither is ever read, so that this can only be said.
+    fn unnamed_environment(&self, account: &ServiceAccount, pods: &[&PodObservation]) -> Option<Finding> {
+        let pod = first(pods.iter().filter(|p| p.unnamed_environment).copied())?;
+        let ServiceAccount { namespace, name } = account;
+        let note = self.note(Severity::Low);
+        Some(
+            note.diff(format!("pods[{namespace}/{name}].envFrom"), "variables by name", pod)
+                .message(format!(
+                    "whether pods such as {namespace}/{pod} carry AWS keys, which are used instead of the role, is not known: take each variable by name (env, valueFrom) instead of whole Secrets or ConfigMaps (envFrom)"
                 )),
         )
     }

@@ -6,6 +6,8 @@
 //! public access, and the lists of services that support resource control policies.
 
 #[cfg(test)]
+mod adversary;
+#[cfg(test)]
 mod documented;
 #[cfg(test)]
 mod golden;
@@ -50,7 +52,8 @@ impl Request {
     ///
     /// `resource_account` is the account that owns the resource; None takes it from the ARN, and else the caller's (the ARN
     /// of a bucket has no account). Context keys that follow from the rest (`aws:PrincipalArn`, `aws:PrincipalAccount`,
-    /// `aws:PrincipalType`, `aws:username`, `aws:PrincipalIsAWSService`, `aws:ResourceAccount`) are filled in unless given.
+    /// `aws:PrincipalType`, `aws:username`, `aws:PrincipalIsAWSService`, `aws:ResourceAccount`) are filled in unless given;
+    /// the role of a session whose path is not known is taken to have none.
     ///
     /// # Errors
     /// [`RequestError`] for an action or resource with wildcards, or an account that is none.
@@ -81,8 +84,13 @@ impl Request {
             return Err(RequestError::Account(short(account)));
         }
         let resource_account = resource_account.or(arn_account).or(caller.account()).map(str::to_owned);
+        let mut context = completed(context, &caller, resource_account.as_deref());
+        // Every session has the key, though its own ARN does not tell the role's path.
+        if let Some(arn) = caller.role_arn_without_path() {
+            context.add_default("aws:PrincipalArn", &arn);
+        }
         Ok(Self {
-            context: completed(context, &caller, resource_account.as_deref()),
+            context,
             action: action.to_owned(),
             resource: resource.to_owned(),
             resource_account,
@@ -335,13 +343,17 @@ fn explicit_deny<'a>(request: &Request, policies: &'a PolicySet) -> Option<&'a R
         resource_control,
         vpc_endpoint,
     } = policies;
-    let organization = !request.caller.is_service_linked();
     let resource = resource.as_ref().filter(|_| !request.bucket_policy_by_root());
-    let control = service_control
+    // "RCPs do not restrict … calls made by a service-linked role."
+    let of_resource = resource_control
         .iter()
-        .chain(resource_control)
         .flatten()
-        .filter(|_| organization);
+        .filter(|_| !request.caller.is_service_linked());
+    let of_caller = service_control
+        .iter()
+        .flatten()
+        .filter(|_| under_service_control(&request.caller));
+    let control = of_caller.chain(of_resource);
     let caller = [identity.as_slice(), boundary.as_slice(), session.as_slice()]
         .into_iter()
         .flatten();
@@ -354,9 +366,15 @@ fn explicit_deny<'a>(request: &Request, policies: &'a PolicySet) -> Option<&'a R
     })
 }
 
+/// "SCPs affect only IAM users and roles that are managed by accounts that are part of the organization", the root user
+/// included; neither service-linked roles nor services themselves.
+fn under_service_control(caller: &Caller) -> bool {
+    caller.account().is_some() && !caller.is_service_linked()
+}
+
 /// The first level of service control policies at which nothing allows the request.
 fn blocked_at(request: &Request, policies: &PolicySet) -> Option<usize> {
-    if request.caller.is_service_linked() || request.caller.account().is_none() {
+    if !under_service_control(&request.caller) {
         return None;
     }
     let open = |level: &Vec<Policy>| level.iter().any(|p| allowing(p, request, None).is_some());

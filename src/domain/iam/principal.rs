@@ -187,6 +187,26 @@ impl Caller {
         }
     }
 
+    /// The ARN of a session's role, if the role has no path: the session's ARN does not tell.
+    pub fn role_arn_without_path(&self) -> Option<String> {
+        match self {
+            Self::Role {
+                partition,
+                account,
+                name,
+                path: None,
+                session: _,
+            } => Some(format!("arn:{partition}:iam::{account}:role/{name}")),
+            Self::Role { path: Some(_), .. }
+            | Self::User { .. }
+            | Self::FederatedUser { .. }
+            | Self::Root { .. }
+            | Self::Service(_)
+            | Self::Federated(_)
+            | Self::Anonymous => None,
+        }
+    }
+
     /// The value of `aws:PrincipalType`.
     pub fn principal_type(&self) -> Option<&'static str> {
         match self {

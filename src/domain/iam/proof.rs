@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 use super::actions::escalations;
 use super::compiled::{Actions, Policy, Rule};
 use super::evaluate::context_of;
-use crate::domain::document::Effect;
+use crate::domain::document::{Effect, PolicyKind};
 use reach::{Source, surely_denies};
 use region::{Piece, Target, closes, may_reach, opened};
 use verdict::Findings;
@@ -62,8 +62,10 @@ struct Judge<'a> {
     input: &'a ProofInput,
     /// Roles assumed on the way to this one.
     via: Vec<String>,
-    /// Denies of the role's own policies, its boundary and its organization.
+    /// Denies of the role's own policies, its boundary and its service control policies: they hold whatever the resource.
     denials: Vec<&'a Rule>,
+    /// Denies of resource control policies: they hold for the organization's own buckets and keys.
+    denials_on_own: Vec<&'a Rule>,
     /// What the role's own policies give.
     sources: Vec<Source<'a>>,
 }
@@ -71,11 +73,18 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn new(role: &'a RoleFacts, input: &'a ProofInput, via: Vec<String>) -> Self {
         let policies = || role.identity.iter().filter_map(Evidence::seen);
-        let own = policies().chain(&role.boundary).chain(&input.organization);
-        let denials = own
-            .flat_map(|p| &p.rules)
-            .filter(|rule| surely_denies(rule, &role.caller))
-            .collect();
+        let denying = |policies: &mut dyn Iterator<Item = &'a Policy>| {
+            let rules = policies.flat_map(|p| &p.rules);
+            rules.filter(|rule| surely_denies(rule, &role.caller)).collect()
+        };
+        // Neither kind is for service-linked roles.
+        let control = |kind| {
+            let organization = input.organization.iter();
+            organization.filter(move |p| p.kind == kind && !role.caller.is_service_linked())
+        };
+        let own = policies().chain(&role.boundary);
+        let denials = denying(&mut own.chain(control(PolicyKind::ServiceControl)));
+        let denials_on_own = denying(&mut control(PolicyKind::ResourceControl));
         let given = policies()
             .flat_map(|p| &p.rules)
             .filter(|rule| rule.effect == Effect::Allow);
@@ -91,6 +100,7 @@ impl<'a> Judge<'a> {
             input,
             via,
             denials,
+            denials_on_own,
             sources: given.map(|rule| Source::of(rule, true)).chain(missing).collect(),
         }
     }
@@ -100,6 +110,12 @@ impl<'a> Judge<'a> {
         let more = policy.into_iter().flat_map(|p| &p.rules);
         let more = more.filter(|rule| surely_denies(rule, &self.role.caller));
         self.denials.iter().copied().chain(more).collect()
+    }
+
+    /// The same for a bucket or key of the organization.
+    fn denials_on_own_with(&self, policy: Option<&'a Policy>) -> Vec<&'a Rule> {
+        let own = self.denials_on_own.iter().copied();
+        self.denials_with(policy).into_iter().chain(own).collect()
     }
 
     /// Whether the role's boundary lets an action through to the piece, where it has a say.

@@ -151,6 +151,28 @@ fn a_service_account_that_points_at_the_role_unlisted_is_reported() {
 }
 
 #[test]
+fn an_environment_that_comes_whole_from_elsewhere_is_said_to_be_unknown() {
+    let mut whole = pod("train-1", &[("workload", "training")]);
+    whole.unnamed_environment = true;
+    let mut other_account = whole.clone();
+    other_account.service_account = "web".into();
+    let cluster = ClusterObservation {
+        pods: Some(Ok(vec![other_account, whole])),
+        ..good()
+    };
+    assert_eq!(
+        only(&policy(), cluster),
+        (
+            Control::IamWorkloadIdentity,
+            Severity::Low,
+            Gating::ReportOnly,
+            "pods[ml/trainer].envFrom".into(),
+            "train-1".into()
+        )
+    );
+}
+
+#[test]
 fn keys_in_a_pods_environment_are_not_proven() {
     let mut keyed = pod("train-1", &[("workload", "training")]);
     keyed.static_credentials = true;

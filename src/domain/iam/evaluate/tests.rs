@@ -574,6 +574,36 @@ fn twice_the_stars_take_about_twice_the_time() {
     }
 }
 
+/// Ten kilobytes of few long runs are no worse than of many short ones: a search that begins anew at each character of the
+/// text would take the product of run and text.
+#[test]
+fn long_runs_between_stars_take_no_longer_than_short_ones() {
+    let resource = format!("arn:aws:s3:::b/{}", "a".repeat(1_000));
+    let best_of = |pattern: &str| {
+        let list = vec![pattern.to_owned(); 10_000 / (pattern.len() + 3)];
+        let policies = identity(json!({"Effect": "Deny", "Action": "*", "Resource": list}));
+        let request = Request::new(
+            Caller::parse(ROLE).unwrap(),
+            "s3:GetObject",
+            &resource,
+            None,
+            Context::new(),
+        );
+        let request = request.unwrap();
+        let run = || {
+            let start = processor_time();
+            assert_ne!(decide(&request, &policies).verdict, Verdict::ExplicitlyDenied);
+            processor_time().saturating_sub(start)
+        };
+        (0..7).map(|_| run()).min().unwrap()
+    };
+    let short = best_of("*ab*").max(std::time::Duration::from_millis(2));
+    for gap in ["", "?"] {
+        let long = best_of(&format!("*{}{gap}{}b*", "a".repeat(250), "a".repeat(250)));
+        assert!(long <= short, "{gap:?}: {long:?}, and {short:?} for short ones");
+    }
+}
+
 /// Statements over a small vocabulary, so that they meet each other and the request often.
 fn any_statements(principals: bool) -> impl Strategy<Value = Value> {
     let pick = |of: &'static [&'static str]| proptest::sample::select(of);

@@ -145,6 +145,8 @@ pub struct ProofInput {
     pub access_points: Evidence<Vec<AccessPointFacts>>,
     /// Every other role of the account.
     pub roles: Evidence<Vec<RoleFacts>>,
-    /// Service and resource control policies that surely apply; only their Denies are used.
+    /// Service control policies of the role's account, and resource control policies of the buckets' and keys', that surely
+    /// apply; only their Denies are used. Resource control policies close nothing else: AWS has them for a few services
+    /// only, and access points may lie in other organizations.
     pub organization: Vec<Policy>,
 }

@@ -52,7 +52,12 @@ impl<'a> Judge<'a> {
             Evidence::Outside => {}
             Evidence::Missing(why) => sources.push(missing("grants", why)),
         }
-        self.opened_on(&Target::One(arn.clone()), &sources, &self.denials_with(seen), findings);
+        self.opened_on(
+            &Target::One(arn.clone()),
+            &sources,
+            &self.denials_on_own_with(seen),
+            findings,
+        );
     }
 
     /// A grant can give no more than cryptography, reading, and the making of further grants.

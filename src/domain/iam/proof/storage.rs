@@ -46,7 +46,8 @@ impl<'a> Judge<'a> {
 
     fn bucket(&self, bucket: &'a BucketFacts, memo: &mut Memo, findings: &mut Findings) {
         let BucketFacts { arn, policy, acl } = bucket;
-        let (sources, denials) = self.with_resource_policy(&format!("the policy of {arn}"), policy);
+        let (sources, _) = self.with_resource_policy(&format!("the policy of {arn}"), policy);
+        let denials = self.denials_on_own_with(policy.seen().and_then(Option::as_ref));
         let targets = [
             (Place::Bucket, Target::One(arn.clone())),
             (Place::Objects, Target::Under(format!("{arn}/"))),
@@ -70,7 +71,8 @@ impl<'a> Judge<'a> {
                 for point in points {
                     let (sources, denials) =
                         self.with_resource_policy(&format!("the policy of {}", point.arn), &point.policy);
-                    for target in [Target::One(point.arn.clone()), Target::Under(format!("{}/", point.arn))] {
+                    let places = [Target::One(point.arn.clone()), Target::Under(format!("{}/", point.arn))];
+                    for target in places {
                         self.place(
                             Place::AccessPoints,
                             &target,
@@ -81,6 +83,7 @@ impl<'a> Judge<'a> {
                         );
                     }
                 }
+                self.unlisted_access_points(&anywhere, findings);
                 None
             }
             Evidence::Missing(why) => {
@@ -108,6 +111,33 @@ impl<'a> Judge<'a> {
             &mut Memo::new(),
             findings,
         );
+    }
+
+    /// Access points of other accounts and multi-Region ones are not in the list that was read; what may write through them
+    /// is said. (Their own policies give nothing by themselves: "the underlying bucket must also permit the same access".)
+    fn unlisted_access_points(&self, anywhere: &Target, findings: &mut Findings) {
+        let own = self.role.caller.account().unwrap_or_default();
+        let listed = format!("arn:{}:s3:?*:{own}:accesspoint/*", self.partition());
+        let listed = Glob::new(&listed, Case::Sensitive);
+        // The ARN of an access point has an account, that of a bucket none.
+        let buckets = Glob::new("arn:*:s3:::*", Case::Sensitive);
+        let elsewhere = |piece: &Piece| !piece.is_within(&listed) && !piece.is_within(&buckets);
+        let writes = || {
+            let known = s3_actions().iter().filter(|a| !a.reads);
+            known.filter(|a| a.places.contains(&Place::AccessPoints))
+        };
+        for source in &self.sources {
+            let pieces = Self::reached(source, anywhere, &self.denials);
+            let unlisted: Vec<_> = pieces.into_iter().filter(|(piece, _)| elsewhere(piece)).collect();
+            let piece = writes().find_map(|action| self.opens(source, action.name, &unlisted));
+            let (Some(piece), Origin::Statement(statement)) = (piece, &source.origin) else {
+                continue;
+            };
+            findings.unknown(Reason::UnlistedAccessPoints {
+                statement: statement.clone(),
+                resource: piece.to_string(),
+            });
+        }
     }
 
     /// The role's sources and denials with those of a resource's policy.

@@ -185,6 +185,13 @@ pub enum Reason {
         /// Where.
         resource: String,
     },
+    /// Access points of other accounts, and multi-Region ones, are not listed, and one may lead to the data.
+    UnlistedAccessPoints {
+        /// The statement.
+        statement: StatementRef,
+        /// Where.
+        resource: String,
+    },
     /// ACLs of single objects count, and may grant everybody a change of the ACL.
     ObjectAcls(String),
 }
@@ -206,6 +213,12 @@ impl fmt::Display for Reason {
                 write!(
                     f,
                     "{statement} allows sts:AssumeRole on {resource}, which takes in roles of other accounts"
+                )
+            }
+            Self::UnlistedAccessPoints { statement, resource } => {
+                write!(
+                    f,
+                    "{statement} allows writes on {resource}, which takes in access points of other accounts or multi-Region ones"
                 )
             }
             Self::ObjectAcls(bucket) => {

@@ -477,6 +477,38 @@ fn denies_of_boundary_and_organization_protect_even_from_grants_to_all() {
     organized.organization = vec![deny(PolicyKind::ServiceControl)];
     assert!(!opens(&organized, OBJECTS, PUT));
     assert!(opens(&open(), OBJECTS, PUT));
+    // Neither is for the roles of services.
+    organized.role.caller =
+        Caller::parse("arn:aws:iam::111111111111:role/aws-service-role/x.amazonaws.com/train").unwrap();
+    assert!(opens(&organized, OBJECTS, PUT));
+}
+
+/// AWS has them for a few services only, and for resources of the organization only.
+#[test]
+fn denies_of_resource_control_protect_buckets_and_keys_and_nothing_else() {
+    let everything = json!([{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}]);
+    let controlled = |input: ProofInput| ProofInput {
+        organization: vec![policy(PolicyKind::ResourceControl, "control", everything.clone())],
+        ..input
+    };
+    let uploads = || {
+        with_bucket_policy(
+            input(json!([allow(PUT, "arn:aws:s3:::train-data/*")])),
+            grant_put(json!("*")),
+        )
+    };
+    assert!(opens(&uploads(), OBJECTS, PUT));
+    assert_eq!(prove(&controlled(uploads())), Proof::Proven);
+    let deletes = || with_key(json!([allow("kms:ScheduleKeyDeletion", KEY)]), json!([]), Vec::new());
+    assert!(opens(&deletes(), Kind::Key, "kms:ScheduleKeyDeletion"));
+    assert_eq!(prove(&controlled(deletes())), Proof::Proven);
+    let passes = || input(json!([allow("iam:PassRole", "*")]));
+    assert!(opens(&controlled(passes()), Kind::Escalation, "iam:PassRole"));
+    let by_point = || ProofInput {
+        access_points: Evidence::Missing("AccessDenied".to_owned()),
+        ..input(json!([allow(PUT, "arn:aws:s3:*:*:accesspoint/*")]))
+    };
+    assert!(opens(&controlled(by_point()), Kind::Data(Place::AccessPoints), PUT));
 }
 
 #[test]
@@ -555,6 +587,22 @@ fn access_points_are_another_way_to_the_data() {
     assert!(opens(&unknown(by_point.clone()), Kind::Data(Place::AccessPoints), PUT));
     // None of the bucket's.
     assert_eq!(prove(&input(by_point.clone())), Proof::Proven);
+    let on_bucket = json!({"Effect": "Deny", "Action": "s3:*", "Resource": [BUCKET, "arn:aws:s3:::train-data/*"]});
+    // None of the bucket's in the account's list, which has neither points of other accounts nor multi-Region ones.
+    let elsewhere = "arn:aws:s3:eu-west-1:222222222222:accesspoint/p/object/*";
+    let multi_region = "arn:aws:s3::111111111111:accesspoint/m.mrap/object/*";
+    for wide in [
+        elsewhere,
+        multi_region,
+        "arn:aws:s3:*:*:accesspoint/*",
+        "arn:aws:s3:*:111111111111:accesspoint/*",
+    ] {
+        let reasons = reasons(&input(json!([allow(PUT, wide), on_bucket])));
+        assert!(
+            matches!(&reasons[..], [Reason::UnlistedAccessPoints { .. }]),
+            "{wide}: {reasons:?}"
+        );
+    }
     let point = |statements: Option<Value>| AccessPointFacts {
         arn: "arn:aws:s3:eu-west-1:111111111111:accesspoint/p".to_owned(),
         policy: Evidence::Seen(statements.map(|s| policy(PolicyKind::Resource, "point", s))),
@@ -575,8 +623,7 @@ fn access_points_are_another_way_to_the_data() {
         PUT
     ));
     // A Deny on bucket and objects does not reach requests that name an access point; policies of unknown ones may grant.
-    let on_bucket = json!([{"Effect": "Deny", "Action": "s3:*", "Resource": [BUCKET, "arn:aws:s3:::train-data/*"]}]);
-    assert!(matches!(prove(&unknown(on_bucket)), Proof::Unknown(_)));
+    assert!(matches!(prove(&unknown(json!([on_bucket]))), Proof::Unknown(_)));
     // Object Lambda access points have policies of their own, too.
     let lambda = json!({"Effect": "Deny", "Action": "s3*", "Resource": "arn:aws:s3-object-lambda:*:*:accesspoint/*"});
     assert!(matches!(prove(&unknown(json!([guard()]))), Proof::Unknown(_)));

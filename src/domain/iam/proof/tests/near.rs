@@ -95,7 +95,7 @@ fn base(number: usize) -> Documents {
         },
         // The bucket's Deny, beside a wide Allow for the role.
         1 => Documents {
-            own: [guards()[1..].to_vec(), vec![widely]].concat(),
+            own: [guards()[1..].to_vec(), vec![widely, guard_of_points()]].concat(),
             bucket: vec![everybody(guard_of_bucket())],
             ..plain
         },
@@ -131,6 +131,10 @@ fn guard_of_bucket() -> Value {
     json!({
         "Effect": "Deny", "NotAction": crate::domain::iam::role::READ_ACTIONS, "Resource": [BUCKET, format!("{BUCKET}/*")],
     })
+}
+
+fn guard_of_points() -> Value {
+    json!({"Effect": "Deny", "NotAction": "s3:GetObject", "Resource": "arn:aws:s3:*:*:accesspoint/*"})
 }
 
 /// One change of one statement, or of a list of them.
@@ -325,6 +329,131 @@ proptest! {
 fn every_base_is_proven() {
     for number in 0..6 {
         assert_eq!(prove(&base(number).input()), Proof::Proven, "{number}");
+    }
+}
+
+/// Every way in which a Deny comes to protect less than it did.
+fn weakened(statement: &Value, principals: bool, resources: bool) -> Vec<Value> {
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut changed = statement.clone();
+        change(&mut changed);
+        changed
+    };
+    let mut all = Vec::new();
+    if principals {
+        let except_ours = json!({"AWS": [arn("train"), "111111111111"]});
+        for (not, who) in [
+            (true, except_ours),
+            (true, json!({"AWS": [arn("train"), "arn:aws:iam::111111111111:root"]})),
+            (true, json!("*")),
+            (false, json!({"AWS": arn("other")})),
+            (false, json!({"AWS": "AROAEXAMPLEEXAMPLE123"})),
+            (false, json!({"AWS": "222222222222"})),
+            (
+                false,
+                json!({"AWS": "arn:aws:sts::111111111111:assumed-role/train/another"}),
+            ),
+            (false, json!({"Federated": "arn:aws:iam::111111111111:oidc-provider/x"})),
+            (false, json!({"Service": "s3.amazonaws.com"})),
+        ] {
+            all.push(with(&|s| put(s, "Principal", not, who.clone())));
+        }
+    }
+    for condition in [
+        json!({"StringEquals": {"aws:SourceVpc": "a"}}),
+        json!({"StringNotEquals": {"aws:SourceVpc": "a"}}),
+        json!({"Null": {"aws:PrincipalTag/t": "true"}}),
+        json!({"Bool": {"aws:SecureTransport": "false"}}),
+        json!({"StringLikeIfExists": {"aws:SourceVpc": "*"}, "StringEquals": {"aws:SecureTransport": "true"}}),
+        json!({"ArnEquals": {"aws:PrincipalArn": arn("other")}}),
+        json!({"ArnNotEquals": {"aws:PrincipalArn": arn("train")}}),
+        json!({"StringEquals": {"aws:PrincipalType": "${aws:PrincipalTag/t}"}}),
+        json!({"StringNotEquals": {"aws:PrincipalType": "AssumedRole"}}),
+        json!({"ForAllValues:StringEquals": {"aws:SourceVpc": "b"}}),
+        json!({"StringEquals": {"aws:PrincipalAccount": []}}),
+    ] {
+        all.push(with(&|s| s["Condition"] = condition.clone()));
+    }
+    for (not, actions) in [
+        (false, json!(["s3:Put*", "s3:Delete*", "s3:Replicate*", "s3:Abort*"])),
+        (true, json!(["s3:Get*", "s3:List*"])),
+        (true, json!(["s3:GetObject", "s3:PutObjectTagging"])),
+        (true, json!(["s3:GetObject", "s3:PutFuture"])),
+        (true, json!("s3:?etObject")),
+    ] {
+        all.push(with(&|s| put(s, "Action", not, actions.clone())));
+    }
+    for (not, places) in [
+        (false, json!([format!("{BUCKET}/*")])),
+        (false, json!([BUCKET, format!("{BUCKET}/a/*")])),
+        (false, json!([BUCKET, format!("{BUCKET}/?*/*")])),
+        (false, json!([BUCKET, "arn:aws:s3:::train-data/${aws:PrincipalTag/t}*"])),
+        (true, json!([format!("{BUCKET}/b")])),
+        (
+            true,
+            json!(["arn:aws:s3:::other/*", "arn:aws:s3:::${aws:PrincipalTag/t}-data/*"]),
+        ),
+        (true, json!("*")),
+    ] {
+        if resources {
+            all.push(with(&|s| put(s, "Resource", not, places.clone())));
+        }
+    }
+    all
+}
+
+/// Statements of an input, and whether they have principals and resources.
+type Part = (fn(&mut Documents) -> &mut Vec<Value>, bool, bool);
+
+/// The random changes above may miss one; these are all of them, one at a time.
+#[test]
+fn no_deny_can_be_weakened_without_the_proof_noticing() {
+    let contexts = [
+        Context::new(),
+        Context::from_iter([
+            ("aws:SourceVpc", "a"),
+            ("aws:PrincipalTag/t", "train"),
+            ("aws:SecureTransport", "true"),
+        ]),
+        Context::from_iter([
+            ("aws:SourceVpc", "b"),
+            ("aws:PrincipalTag/t", "b"),
+            ("aws:SecureTransport", "false"),
+        ]),
+    ];
+    let judge = |documents: &Documents| {
+        let input = documents.input();
+        if prove(&input) == Proof::Proven {
+            for context in &contexts {
+                assert_eq!(borne_out(&input, context), Ok(()), "{documents:?}");
+            }
+        }
+    };
+    for number in 0..6 {
+        let base = base(number);
+        let parts: [Part; 5] = [
+            (|d| &mut d.own, false, true),
+            (|d| &mut d.bucket, true, true),
+            (|d| &mut d.key, true, true),
+            (|d| &mut d.trust, true, false),
+            (|d| &mut d.others, false, true),
+        ];
+        for (part, principals, resources) in parts {
+            for at in 0..part(&mut base.clone()).len() {
+                let statement = part(&mut base.clone())[at].clone();
+                if statement["Effect"] != "Deny" {
+                    continue;
+                }
+                for changed in weakened(&statement, principals, resources) {
+                    let mut documents = base.clone();
+                    part(&mut documents)[at] = changed;
+                    judge(&documents);
+                }
+                let mut documents = base.clone();
+                part(&mut documents).remove(at);
+                judge(&documents);
+            }
+        }
     }
 }
 

@@ -239,7 +239,8 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Resources at a place, of several shapes. Access points only where the proof had to answer for any that may exist.
+/// Resources at a place, of several shapes. Access points of the account only where the proof had to answer for any that may
+/// exist.
 fn resources(place: Place, input: &ProofInput) -> Vec<String> {
     let point = "arn:aws:s3:eu-west-1:111111111111:accesspoint/ap";
     match place {
@@ -247,8 +248,16 @@ fn resources(place: Place, input: &ProofInput) -> Vec<String> {
         Place::Objects => ["a/x", "b", "a/b/c", "true/x"]
             .map(|key| format!("{BUCKET}/{key}"))
             .into(),
-        Place::AccessPoints if input.access_points.seen().is_some() => Vec::new(),
-        Place::AccessPoints => vec![point.to_owned(), format!("{point}/object/a/x")],
+        Place::AccessPoints => {
+            // Some of these are in no list.
+            let elsewhere = "arn:aws:s3:eu-west-1:222222222222:accesspoint/ap".to_owned();
+            let multi_region = "arn:aws:s3::111111111111:accesspoint/m.mrap/object/a/x".to_owned();
+            let mut all = vec![elsewhere, multi_region];
+            if input.access_points.seen().is_none() {
+                all.extend([point.to_owned(), format!("{point}/object/a/x")]);
+            }
+            all
+        }
         Place::ObjectLambda => vec!["arn:aws:s3-object-lambda:eu-west-1:111111111111:accesspoint/ol".to_owned()],
         Place::FileSystems => vec!["arn:aws:s3files:eu-west-1:111111111111:file-system/fs-1".to_owned()],
     }
