@@ -93,8 +93,10 @@ pub struct Leadership {
 }
 
 impl Leadership {
-    /// How long this process may still write; None if it may not.
+    /// How long this process may still write; None if it may not. A permission dies with the election that gave it: nobody
+    /// would take it back.
     pub fn permit(&self) -> Option<Duration> {
+        self.permission.has_changed().ok()?;
         let permission = *self.permission.borrow();
         permission.and_then(|permission| permission.left(Instant::now(), (self.wall)()))
     }
@@ -357,4 +359,4 @@ impl Election {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -27,3 +27,5 @@ pub mod readiness;
 mod shelf;
 #[cfg(feature = "operator")]
 pub mod telemetry;
+#[cfg(feature = "operator")]
+mod vital;

@@ -1,16 +1,21 @@
 //! The operator as a process: start, terms of leadership, end.
 //!
 //! Order at the end: readiness fails, intake stops, what is under way ends (bounded), the Lease is released, the endpoints
-//! close. What is missing at the start (API server, CRD) is waited for, not died of.
+//! close. What is missing at the start (API server, CRD) is waited for, not died of. A part that ends though nobody asked it
+//! to ends the process with an error, and all its work at once.
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -24,6 +29,7 @@ use crate::leader::{Election, Leadership, LeaseSettings};
 use crate::metrics::Metrics;
 use crate::readiness::{Gate, Readiness};
 use crate::telemetry;
+use crate::vital::{EndedEarly, Vital};
 
 /// How long reconciles may go on after the end was asked for.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -32,9 +38,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Namespace assumed where neither configuration nor ServiceAccount says which it is.
 const NAMESPACE: &str = "aidp-system";
 
-/// What the operator cannot start without.
+/// What the operator cannot start or go on without.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum OperatorError {
     /// The operating system refused.
     #[error("{what}: {source}")]
     System {
@@ -52,13 +58,16 @@ pub enum StartError {
     /// `AWS_CA_BUNDLE`.
     #[error(transparent)]
     CaBundle(#[from] CaBundleError),
+    /// A part of the operator.
+    #[error(transparent)]
+    EndedEarly(#[from] EndedEarly),
 }
 
 /// Runs the operator until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`StartError`] if it cannot start.
-pub fn run(config: Config) -> Result<(), StartError> {
+/// [`OperatorError`] if it cannot start, or a part of it has died.
+pub fn run(config: Config) -> Result<(), OperatorError> {
     // Which crypto provider is the default must not depend on which crate asks first. An error says that one is set.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     if telemetry::init(config.log_format, &config.log_filter).is_err() {
@@ -71,81 +80,117 @@ pub fn run(config: Config) -> Result<(), StartError> {
     runtime.block_on(operate(config))
 }
 
-fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> StartError {
+fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> OperatorError {
     let what = what.into();
-    move |source| StartError::System { what, source }
+    move |source| OperatorError::System { what, source }
 }
 
-async fn operate(config: Config) -> Result<(), StartError> {
-    let stop = on_signal()?;
-    let metrics = Arc::new(Metrics::new());
+async fn operate(config: Config) -> Result<(), OperatorError> {
     let readiness = Readiness::default();
+    let stop = CancellationToken::new();
+    let signals = on_signal(readiness.clone(), stop.clone())?;
+    let metrics = Arc::new(Metrics::new());
     let address = config.listen_address;
     let listener = TcpListener::bind(address)
         .await
         .map_err(system(format!("listening on {address}")))?;
     let serving = CancellationToken::new();
     let router = http::router(readiness.clone(), metrics.clone());
-    let server = tokio::spawn(http::serve(listener, router, serving.clone()));
+    let endpoints = Vital::spawn("the HTTP server", http::serve(listener, router, serving.clone()));
     info!(version = env!("CARGO_PKG_VERSION"), %address, max_mode = ?config.max_mode, "Starting.");
 
-    let failing = readiness.clone();
-    let failing_on = stop.clone();
-    tokio::spawn(async move {
-        failing_on.cancelled().await;
-        failing.close(Gate::Running, "stopping");
-    });
-
-    let kubernetes = kubernetes_config().await?;
-    let client = client(&kubernetes)?;
-    let result = tokio::select! {
-        () = stop.cancelled() => Ok(None),
-        started = prepare(&config, &kubernetes, &client, &metrics, &readiness) => started.map(Some),
-    };
-    if let Some((facts, sessions)) = result? {
-        let identity = identity();
-        let lease_client = self::client(&kubernetes)?;
-        let lease = Api::<Lease>::namespaced(lease_client, &facts.operator_namespace);
-        let settings = LeaseSettings {
-            name: config.lease_name.clone(),
-            identity: identity.clone(),
-            duration: config.lease_duration,
-        };
-        let (election, leadership) = Election::new(lease, settings, readiness.clone(), Arc::new(jiff::Timestamp::now));
-        let campaigning = CancellationToken::new();
-        let election = tokio::spawn(election.run(campaigning.clone()));
-        let parts = Parts {
-            client,
-            accounts: Arc::new(sessions),
-            guard: Arc::new(leadership.clone()),
-            config,
-            facts,
-            instance: identity,
-            kube_metrics: metrics.kube.clone(),
-            metrics: metrics.controller.clone(),
-            clock: Arc::new(jiff::Timestamp::now),
-        };
-        terms(parts, leadership, readiness, stop).await;
-        campaigning.cancel();
-        // It releases the Lease, within a bound of its own.
-        let _ = election.await;
-    }
+    let mut parts = [endpoints, signals];
+    until_one_ends(&mut parts, lead(config, metrics, readiness, stop)).await?;
     serving.cancel();
-    let _ = timeout(Duration::from_secs(2), server).await;
+    let [endpoints, _signals] = parts;
+    endpoints.end(Duration::from_secs(2)).await?;
     info!("Stopped.");
     Ok(())
 }
 
+/// `work`, unless one of the parts ends before it: then all of it is dropped where it stands.
+async fn until_one_ends(
+    parts: &mut [Vital],
+    work: impl Future<Output = Result<(), OperatorError>>,
+) -> Result<(), OperatorError> {
+    let ends: FuturesUnordered<_> = parts.iter_mut().map(Vital::ended).collect();
+    tokio::select! {
+        biased;
+        result = work => result,
+        (Some(ended), _) = ends.into_future() => Err(ended.into()),
+    }
+}
+
+/// Waits for what the cluster has to have, then campaigns and works until `stop`.
+async fn lead(
+    config: Config,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    stop: CancellationToken,
+) -> Result<(), OperatorError> {
+    let kubernetes = kubernetes_config().await?;
+    let client = client(&kubernetes)?;
+    let started = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        started = prepare(&config, &kubernetes, &client, &metrics, &readiness) => started,
+    };
+    let (facts, sessions) = started?;
+    let identity = identity();
+    let lease_client = self::client(&kubernetes)?;
+    let lease = Api::<Lease>::namespaced(lease_client, &facts.operator_namespace);
+    let settings = LeaseSettings {
+        name: config.lease_name.clone(),
+        identity: identity.clone(),
+        duration: config.lease_duration,
+    };
+    let (election, leadership) = Election::new(lease, settings, readiness.clone(), Arc::new(jiff::Timestamp::now));
+    let parts = Parts {
+        client,
+        accounts: Arc::new(sessions),
+        guard: Arc::new(leadership.clone()),
+        config,
+        facts,
+        instance: identity,
+        kube_metrics: metrics.kube.clone(),
+        metrics: metrics.controller.clone(),
+        clock: Arc::new(jiff::Timestamp::now),
+    };
+    let term = || controller::run(parts.clone(), readiness.clone(), stop.child_token());
+    campaign(election, leadership, stop.clone(), term).await
+}
+
+/// Runs the election, and `term` for as long as it is won, until `stop`; then gives the Lease back.
+async fn campaign<T: Future<Output = ()>>(
+    election: Election,
+    leadership: Leadership,
+    stop: CancellationToken,
+    term: impl Fn() -> T,
+) -> Result<(), OperatorError> {
+    let campaigning = CancellationToken::new();
+    let campaign = election.run(campaigning.clone()).map(Ok::<(), Infallible>);
+    let mut election = Vital::spawn("the leader election", campaign);
+    until_one_ends(std::slice::from_mut(&mut election), terms(leadership, stop, term)).await?;
+    campaigning.cancel();
+    // It releases the Lease, within a bound of its own.
+    election.end(DRAIN).await.map_err(OperatorError::from)
+}
+
 /// Leads, loses the leadership, leads again, until `stop`.
-async fn terms(parts: Parts, mut leadership: Leadership, readiness: Readiness, stop: CancellationToken) {
+async fn terms<T: Future<Output = ()>>(
+    mut leadership: Leadership,
+    stop: CancellationToken,
+    term: impl Fn() -> T,
+) -> Result<(), OperatorError> {
     while !stop.is_cancelled() {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => break,
             () = leadership.acquired() => {}
         }
-        let term = controller::run(parts.clone(), readiness.clone(), stop.child_token());
         tokio::select! {
-            () = term => {}
+            () = term() => if !stop.is_cancelled() {
+                let how = "it came to its end".to_owned();
+                return Err(EndedEarly { what: "the controller", how }.into());
+            },
             // Dropped as it is: whoever leads now does the rest.
             () = leadership.lost() => warn!("Leadership is lost; all work is dropped."),
             () = async { stop.cancelled().await; sleep(DRAIN).await } => {
@@ -153,33 +198,35 @@ async fn terms(parts: Parts, mut leadership: Leadership, readiness: Readiness, s
             }
         }
     }
+    Ok(())
 }
 
-fn on_signal() -> Result<CancellationToken, StartError> {
+/// On SIGTERM or SIGINT readiness fails, and then `stop` is cancelled.
+fn on_signal(readiness: Readiness, stop: CancellationToken) -> Result<Vital, OperatorError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(system("a handler for SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("a handler for SIGINT"))?;
-    let stop = CancellationToken::new();
-    let stopping = stop.clone();
-    tokio::spawn(async move {
+    Ok(Vital::spawn("the handler of signals", async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
         info!("Stopping.");
-        stopping.cancel();
-    });
-    Ok(stop)
+        readiness.close(Gate::Running, "stopping");
+        stop.cancel();
+        // Its work is done, and that is no reason to stop more quickly.
+        std::future::pending::<Result<(), Infallible>>().await
+    }))
 }
 
 /// Inside a cluster its ServiceAccount, unless `KUBECONFIG` says otherwise; elsewhere the user's kubeconfig.
-async fn kubernetes_config() -> Result<kube::Config, StartError> {
+async fn kubernetes_config() -> Result<kube::Config, OperatorError> {
     let inside = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && std::env::var_os("KUBECONFIG").is_none();
     let mut config = if inside {
-        kube::Config::incluster().map_err(|e| StartError::Kubeconfig(Box::new(e)))?
+        kube::Config::incluster().map_err(|e| OperatorError::Kubeconfig(Box::new(e)))?
     } else {
         kube::Config::infer()
             .await
-            .map_err(|e| StartError::Kubeconfig(Box::new(e)))?
+            .map_err(|e| OperatorError::Kubeconfig(Box::new(e)))?
     };
     // Repetition is decided in one place: by the controller's backoff.
     config.default_retry = false;
@@ -187,8 +234,8 @@ async fn kubernetes_config() -> Result<kube::Config, StartError> {
     Ok(config)
 }
 
-fn client(config: &kube::Config) -> Result<kube::Client, StartError> {
-    kube::Client::try_from(config.clone()).map_err(|e| StartError::Kubeconfig(Box::new(e)))
+fn client(config: &kube::Config) -> Result<kube::Client, OperatorError> {
+    kube::Client::try_from(config.clone()).map_err(|e| OperatorError::Kubeconfig(Box::new(e)))
 }
 
 /// Waits for API server and CRD, and finds out what the configuration leaves open.
@@ -198,7 +245,7 @@ async fn prepare(
     client: &kube::Client,
     metrics: &Metrics,
     readiness: &Readiness,
-) -> Result<(ClusterFacts, Sessions), StartError> {
+) -> Result<(ClusterFacts, Sessions), OperatorError> {
     loop {
         match controller::crd_served(client, &metrics.kube).await {
             Ok(()) => break,
@@ -247,9 +294,9 @@ async fn prepare(
 }
 
 /// Closes the gate that a failure at start is about; what will not pass by itself ends the start.
-fn wait_for(error: &CallError, readiness: &Readiness) -> Result<(), StartError> {
+fn wait_for(error: &CallError, readiness: &Readiness) -> Result<(), OperatorError> {
     match error.class {
-        ErrorClass::AccessDenied | ErrorClass::Credentials => return Err(StartError::Refused(error.clone())),
+        ErrorClass::AccessDenied | ErrorClass::Credentials => return Err(OperatorError::Refused(error.clone())),
         ErrorClass::NotFound => {
             readiness.open(Gate::ApiServer);
             readiness.close(
@@ -305,3 +352,6 @@ fn identity() -> String {
         jiff::Timestamp::now().as_nanosecond()
     )
 }
+
+#[cfg(test)]
+mod tests;

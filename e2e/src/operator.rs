@@ -221,6 +221,12 @@ impl Operator {
         Ok(std::fs::read_to_string(&self.log)?)
     }
 
+    /// Where its endpoints are.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.listen)
+    }
+
     /// Status and body of a GET on its port: `/readyz`, `/metrics`.
     ///
     /// # Errors

@@ -18,6 +18,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tracing::{info, warn};
 
+use crate::vital::restarted;
+
 /// Name of the variable. The AWS CLI and most SDKs honour it; the Rust SDK does not (as of aws-config 1.13), so we do.
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 
@@ -56,7 +58,10 @@ async fn following(path: PathBuf) -> Result<SharedHttpClient, CaBundleError> {
         path: path.clone(),
         problem,
     })?));
-    tokio::spawn(follow(path, Arc::downgrade(&bundle)));
+    let followed = Arc::downgrade(&bundle);
+    tokio::spawn(restarted("following AWS_CA_BUNDLE", move || {
+        follow(path.clone(), followed.clone())
+    }));
     Ok(SharedHttpClient::new(Following { bundle }))
 }
 

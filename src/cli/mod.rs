@@ -5,6 +5,8 @@ mod crd;
 mod docs;
 mod egress;
 #[cfg(feature = "operator")]
+mod health;
+#[cfg(feature = "operator")]
 mod iam_policy;
 #[cfg(feature = "operator")]
 mod plan;
@@ -33,6 +35,8 @@ enum Command {
     Docs(docs::Docs),
     Egress(egress::Egress),
     #[cfg(feature = "operator")]
+    Health(health::Health),
+    #[cfg(feature = "operator")]
     Run(Box<run::Run>),
     Version(version::Version),
     #[cfg(feature = "operator")]
@@ -50,6 +54,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Crd(command) => command.run(),
             Command::Docs(command) => command.run(),
             Command::Egress(command) => command.run(),
+            #[cfg(feature = "operator")]
+            Command::Health(command) => command.run(),
             #[cfg(feature = "operator")]
             Command::Run(command) => command.run(),
             Command::Version(command) => command.run(),

@@ -140,7 +140,7 @@ impl ControllerMetrics {
     }
 
     /// Whether this replica leads. One that does not knows nothing of any policy, whatever it knew when it did.
-    pub(super) fn leads(&self, leads: bool) {
+    pub(crate) fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
         if !leads {
             self.shown.lock().unwrap_or_else(PoisonError::into_inner).clear();

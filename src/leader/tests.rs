@@ -9,7 +9,7 @@ use super::*;
 
 /// A server that holds one Lease and compares resourceVersions, as the real one does.
 #[derive(Clone, Default)]
-struct Server {
+pub(crate) struct Server {
     state: Arc<Mutex<State>>,
 }
 
@@ -24,7 +24,7 @@ struct State {
 }
 
 impl Server {
-    fn client(&self) -> kube::Client {
+    pub(crate) fn client(&self) -> kube::Client {
         let server = self.clone();
         kube::Client::new(
             tower::service_fn(move |request: Request<Body>| {

@@ -1,5 +1,7 @@
+{{- /* Everything is named after this, in the namespace and outside: a release called "view" must not take over ClusterRole view. */}}
 {{- define "aidp.name" -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- $name := contains "aidp" .Release.Name | ternary .Release.Name (printf "%s-aidp" .Release.Name) -}}
+{{- .Values.fullnameOverride | default $name | trunc 52 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "aidp.serviceAccount" -}}
@@ -9,6 +11,10 @@
 {{- define "aidp.selector" -}}
 app.kubernetes.io/name: aidp
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "aidp.image" -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 
 {{- define "aidp.labels" -}}

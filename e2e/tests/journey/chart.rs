@@ -137,6 +137,12 @@ fn wrong_values_are_refused_by_name() {
         ),
         ("admissionPolicy.enabled=yes", "/admissionPolicy/enabled"),
         ("crds.keep=true", "keep"),
+        ("fullnameOverride=Upper", "/fullnameOverride"),
+        // The Deployment's selector is not anybody else's to choose.
+        (
+            r"podLabels.app\.kubernetes\.io/name=other",
+            "/podLabels/app.kubernetes.io",
+        ),
     ];
     let mut wrong = Vec::new();
     for (value, named) in cases {
@@ -231,6 +237,81 @@ fn the_values_explain_every_value_that_the_schema_knows() {
         .filter(|name| *name != "global" && !text.contains(&format!("\n{name}:")))
         .collect();
     assert_eq!(silent, Vec::<&String>::new());
+}
+
+#[test]
+fn the_values_explain_every_setting_of_the_operator() {
+    let schema: Value = serde_json::from_str(&read("charts/aidp/values.schema.json")).unwrap();
+    let text = helm(None, &["show", "values", CHART]).unwrap();
+    let config = &schema["properties"]["config"]["properties"];
+    let account = &config["accounts"]["items"]["properties"];
+    let settings = config
+        .as_object()
+        .unwrap()
+        .keys()
+        .chain(account.as_object().unwrap().keys());
+    let silent: Vec<_> = settings.filter(|name| !text.contains(&format!(" {name}: "))).collect();
+    assert_eq!(silent, Vec::<&String>::new());
+}
+
+/// The objects that the chart renders, by kind and name.
+fn objects(more: &[&str]) -> Vec<Value> {
+    let rendered = render(more).unwrap();
+    let documents = serde_yaml::Deserializer::from_str(&rendered);
+    let objects = documents.map(|document| serde::Deserialize::deserialize(document).unwrap());
+    objects.filter(|object| *object != Value::Null).collect()
+}
+
+#[test]
+fn everything_bears_the_chosen_name_whatever_the_release_is_called() {
+    let names = |release: &str, more: &[&str]| {
+        let arguments = [&["template", release, CHART, "--namespace", NAMESPACE][..], more].concat();
+        let rendered = helm(None, &arguments).unwrap();
+        let documents = serde_yaml::Deserializer::from_str(&rendered);
+        let objects = documents.map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap());
+        let names = objects.map(|object| object["metadata"]["name"].as_str().unwrap_or_default().to_owned());
+        names
+            .filter(|name| name != "aidataprotectionpolicies.aidp.dev")
+            .collect::<BTreeSet<_>>()
+    };
+    let all = |name: &str| {
+        ["", "-config", "-test", "-view"]
+            .map(|end| format!("{name}{end}"))
+            .into()
+    };
+    assert_eq!(names("aidp", &[]), all("aidp"));
+    assert_eq!(names("my-aidp", &[]), all("my-aidp"));
+    // ClusterRole "view" belongs to Kubernetes.
+    assert_eq!(names("view", &[]), all("view-aidp"));
+    assert_eq!(names("view", &["--set", "fullnameOverride=guard"]), all("guard"));
+}
+
+#[test]
+fn the_pod_of_helm_test_is_none_of_the_operators_pods() {
+    let objects = objects(&["--values", FULL]);
+    let of_kind = |kind: &str| objects.iter().find(|object| object["kind"] == kind).unwrap();
+    let test = &of_kind("Pod")["metadata"]["labels"];
+    let pods = &of_kind("Deployment")["spec"]["template"]["metadata"]["labels"];
+    let selects = |selector: &Value, labels: &Value| {
+        let wanted = selector.as_object().unwrap();
+        wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+    };
+    for selector in [
+        &of_kind("Service")["spec"]["selector"],
+        &of_kind("Deployment")["spec"]["selector"]["matchLabels"],
+        &of_kind("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ] {
+        assert_eq!(
+            (selects(selector, pods), selects(selector, test)),
+            (true, false),
+            "{selector}"
+        );
+    }
+    let drawn = |pod: &Value| (pod["imagePullSecrets"].clone(), pod["containers"][0]["image"].clone());
+    let operator = &of_kind("Deployment")["spec"]["template"]["spec"];
+    assert_eq!(drawn(&of_kind("Pod")["spec"]), drawn(operator));
+    assert_eq!(of_kind("Pod")["spec"]["nodeSelector"], operator["nodeSelector"]);
+    assert_eq!(of_kind("Pod")["spec"]["tolerations"], operator["tolerations"]);
 }
 
 fn read(path: &str) -> String {

@@ -3,7 +3,7 @@
 use std::process::Output;
 
 use aidp_e2e::Result;
-use aidp_e2e::operator::{OIDC_PROVIDER, Settings, binary, environment};
+use aidp_e2e::operator::{OIDC_PROVIDER, Operator, Settings, binary, environment};
 use aidp_e2e::proxy::Call;
 use aidp_e2e::world::{World, journey};
 use serde_json::{Value, json};
@@ -40,6 +40,30 @@ fn text(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+#[test]
+fn health_is_that_of_a_replica_that_leads() {
+    journey(async |world| {
+        let leader = world.operator("leader", &Settings::default()).await?;
+        leader.until_leads(true).await?;
+        let standby = world.operator("standby", &Settings::default()).await?;
+        let health = |operator: &Operator| {
+            let command = std::process::Command::new(binary()?)
+                .args(["health", &operator.url()])
+                .output()?;
+            Ok::<_, aidp_e2e::Error>((command.status.code(), text(&command)))
+        };
+        let (code, said) = health(&leader)?;
+        assert_eq!(
+            (code, said.contains("is ready, and a replica leads")),
+            (Some(0), true),
+            "{said}"
+        );
+        let (code, said) = health(&standby)?;
+        assert_eq!((code, said.contains("no replica leads")), (Some(1), true), "{said}");
+        Ok(())
+    });
 }
 
 #[test]

@@ -54,7 +54,26 @@ fn both_replicas_are_ready_and_the_pods_run_without_privileges() {
                 json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
             );
         }
-        helm(&["test", "aidp", "--namespace", NAMESPACE, "--timeout", "60s"])?;
         Ok(())
+    });
+}
+
+#[test]
+fn helm_test_passes_on_a_working_installation_and_fails_on_one_that_does_not_answer() {
+    on_stage(async |stage| {
+        let test = ["test", "aidp", "--namespace", NAMESPACE, "--timeout", "90s", "--logs"];
+        let said = helm(&test)?;
+        assert!(
+            said.contains("http://aidp.aidp-system:8080") && said.contains("is ready, and a replica leads"),
+            "{said}"
+        );
+        let scale = |replicas: &str| stage.kubectl(&["scale", "deployment/aidp", "-n", NAMESPACE, replicas]);
+        scale("--replicas=0")?;
+        let error = helm(&test).unwrap_err().to_string();
+        assert!(error.contains("aidp-test") && error.contains("failed"), "{error}");
+        scale("--replicas=2")?;
+        stage.kubectl(&["delete", "pod", "aidp-test", "-n", NAMESPACE])?;
+        let rollout = ["rollout", "status", "deployment/aidp", "-n", NAMESPACE, "--timeout=90s"];
+        stage.kubectl(&rollout).map(drop)
     });
 }

@@ -95,6 +95,24 @@ fn every_setting_of_the_operator_is_explained() {
 }
 
 #[test]
+fn the_chart_knows_every_setting_but_those_that_it_makes_itself() {
+    let page = include_str!("../../../docs/operations.md");
+    let table = page.split("\n## ").nth(1).unwrap();
+    let second = table.lines().filter_map(|row| row.split('|').nth(2)).map(str::trim);
+    let mut settings: std::collections::BTreeSet<&str> = second
+        .filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`'))
+        .collect();
+    // By its RBAC, its Service, and where it is installed.
+    for own in ["leaseName", "listenAddress", "operatorNamespace"] {
+        assert!(settings.remove(own), "{own} is no setting any more");
+    }
+    let schema = include_str!("../../../charts/aidp/values.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let known = schema["properties"]["config"]["properties"].as_object().unwrap();
+    assert_eq!(settings, known.keys().map(String::as_str).collect());
+}
+
+#[test]
 fn links_between_the_pages_lead_somewhere() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|e| e.unwrap().path());
