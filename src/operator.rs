@@ -100,7 +100,8 @@ async fn operate(config: Config) -> Result<(), OperatorError> {
     info!(version = env!("CARGO_PKG_VERSION"), %address, max_mode = ?config.max_mode, "Starting.");
 
     let mut parts = [endpoints, signals];
-    until_one_ends(&mut parts, lead(config, metrics, readiness, stop)).await?;
+    let work = Box::pin(lead(config, metrics, readiness, stop));
+    until_one_ends(&mut parts, work).await?;
     serving.cancel();
     let [endpoints, _signals] = parts;
     endpoints.end(Duration::from_secs(2)).await?;

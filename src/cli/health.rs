@@ -105,8 +105,9 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::http::{Gate, Readiness, router, serve};
+    use crate::http::{router, serve};
     use crate::metrics::Metrics;
+    use crate::readiness::{Gate, Readiness};
 
     /// The operator's own endpoints.
     async fn endpoints(readiness: &Readiness, metrics: &Arc<Metrics>) -> Uri {

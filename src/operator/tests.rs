@@ -51,7 +51,7 @@ async fn an_election_that_panics_ends_the_operator_with_an_error_and_its_writes_
         let work = Dropped(dropped.clone());
         async move {
             let _work = work;
-            pending().await
+            pending::<()>().await;
         }
     };
     let (what, how) = ended(campaign(election, leadership.clone(), CancellationToken::new(), term).await);
