@@ -218,6 +218,44 @@ fn bad_input_is_exit_code_2_and_says_where() {
 }
 
 #[test]
+fn a_policy_to_compare_with_is_a_policy_and_names_what_is_wrong_with_it() {
+    let twice = POLICY.replace("  - name: training", "  - &t\n    name: training") + "  - *t\n";
+    let inputs = [
+        (
+            "kind.yaml",
+            POLICY.replace("kind: AIData", "kind: Data"),
+            "document 1: kind: expected AIDataProtectionPolicy",
+        ),
+        (
+            "api.yaml",
+            POLICY.replace("v1alpha1", "v2"),
+            "document 1: apiVersion: expected aidp.dev/v1alpha1",
+        ),
+        (
+            "cidr.yaml",
+            format!("{POLICY}---\n{}", POLICY.replace("10.20.0.0/16", "10.20.0.0/33")),
+            "document 2, AIDataProtectionPolicy fraud-model: spec.egress[training].allow[0].cidr: expected a network",
+        ),
+        (
+            "service.yaml",
+            POLICY.replace("{type: CIDR, cidr: 10.20.0.0/16}", "{type: AWSService, service: s3}"),
+            "spec.egress[training].allow: where the AWS service s3 is, only the operator knows",
+        ),
+        ("twice.yaml", twice, "spec.egress[training]: named twice"),
+    ];
+    for (file, text, problem) in inputs {
+        let dir = directory(&[("train.yaml", TRAIN), (file, &text)]);
+        let output = aidp(dir.path(), &["-f", "train.yaml", "--policy", file]);
+        let said = errors(&output);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{said}");
+        assert!(
+            said.starts_with(&format!("aidp egress: {file}, ")) && said.contains(problem),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn missing_empty_and_binary_inputs_are_refused() {
     let dir = directory(&[("empty.yaml", "# nothing\n")]);
     fs::write(dir.path().join("binary.yaml"), [0xff, 0xfe, 0x00]).unwrap();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kube::Resource;
 use serde::Deserialize;
 
 use super::files;
@@ -12,7 +13,7 @@ use crate::domain::egress::manifest::{Problem, unknown_field};
 use crate::domain::egress::network_policy::EgressPolicy;
 use crate::domain::egress::report::WantedRule;
 use crate::domain::egress::selector::{Labels, Selector};
-use crate::domain::policy::{EgressTarget, egress_targets};
+use crate::domain::policy::{Destination, EgressTarget, InvalidSpec, egress_targets};
 
 /// The rules of every policy in the file.
 ///
@@ -32,7 +33,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<WantedRule>, Vec<Problem>> {
     let mut problems = Vec::new();
     for (i, document) in serde_yaml::Deserializer::from_str(&text).enumerate() {
         let at = Some(i + 1);
-        let value = match serde_yaml::Value::deserialize(document) {
+        let value = serde_yaml::Value::deserialize(document);
+        let value = match value.and_then(|mut value| value.apply_merge().map(|()| value)) {
             Ok(value) if value.is_null() => continue,
             Ok(value) => value,
             Err(e) => {
@@ -42,7 +44,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<WantedRule>, Vec<Problem>> {
         };
         match policy_rules(&value) {
             Ok(found) => rules.extend(found),
-            Err((object, field, why)) => problems.push(problem(at, object, field, why)),
+            Err(refusals) => problems.extend(
+                refusals
+                    .into_iter()
+                    .map(|(object, field, why)| problem(at, object, field, why)),
+            ),
         }
     }
     if problems.is_empty() && rules.is_empty() {
@@ -58,24 +64,45 @@ pub(super) fn read(path: &Path) -> Result<Vec<WantedRule>, Vec<Problem>> {
 
 type Refusal = (Option<String>, String, String);
 
-fn policy_rules(value: &serde_yaml::Value) -> Result<Vec<WantedRule>, Refusal> {
-    let policy: AIDataProtectionPolicy =
-        serde_path_to_error::deserialize(value).map_err(|e| (None, e.path().to_string(), e.inner().to_string()))?;
+fn policy_rules(value: &serde_yaml::Value) -> Result<Vec<WantedRule>, Vec<Refusal>> {
+    for (field, want) in [
+        ("apiVersion", AIDataProtectionPolicy::api_version(&())),
+        ("kind", AIDataProtectionPolicy::kind(&())),
+    ] {
+        if value.get(field).and_then(serde_yaml::Value::as_str) != Some(&*want) {
+            return Err(vec![(None, field.to_owned(), format!("expected {want}"))]);
+        }
+    }
+    let policy: AIDataProtectionPolicy = serde_path_to_error::deserialize(value)
+        .map_err(|e| vec![(None, e.path().to_string(), e.inner().to_string())])?;
     let name = policy.metadata.name.clone().unwrap_or_default();
     let object = Some(format!("AIDataProtectionPolicy {name}"));
     if let Some(field) = unknown_field(value, &policy.spec) {
-        return Err((object, field, "an unknown field".to_owned()));
+        return Err(vec![(object, field, "an unknown field".to_owned())]);
     }
     // The operator's own namespace is not known here; refusing it is the operator's business.
-    let targets =
-        egress_targets(&policy.spec.egress, "").map_err(|e| (object.clone(), "spec".to_owned(), e.to_string()))?;
+    let targets = egress_targets(&policy.spec.egress, "").map_err(|InvalidSpec { problems }| {
+        let refusal = |problem: String| match problem.split_once(": ") {
+            Some((field, why)) => (object.clone(), format!("spec.{field}"), why.to_owned()),
+            None => (object.clone(), "spec.egress".to_owned(), problem),
+        };
+        problems.into_iter().map(refusal).collect::<Vec<_>>()
+    })?;
     let rules = targets.iter().map(|t| wanted(&name, t));
     rules
         .collect::<Result<_, _>>()
-        .map_err(|e| (object, "spec.egress".to_owned(), e))
+        .map_err(|(field, why)| vec![(object, format!("spec.egress{field}"), why)])
 }
 
-fn wanted(policy: &str, target: &EgressTarget) -> Result<WantedRule, String> {
+fn wanted(policy: &str, target: &EgressTarget) -> Result<WantedRule, (String, String)> {
+    let field = |of: &str| format!("[{}].{of}", target.name);
+    if let Some(service) = target.allow.iter().find_map(Destination::aws_service) {
+        let why = format!(
+            "where the AWS service {service} is, only the operator knows; compare with a copy of the policy that names the \
+             addresses ({{type: CIDR}})"
+        );
+        return Err((field("allow"), why));
+    }
     let identity = Identity {
         name: object_name(policy, &target.name),
         namespace: String::new(),
@@ -83,11 +110,11 @@ fn wanted(policy: &str, target: &EgressTarget) -> Result<WantedRule, String> {
         annotations: BTreeMap::new(),
     };
     let built = network_policy(target, &Facts::default(), identity);
-    let selector = |s| Selector::parse(&label_selector(s)).map_err(|e| format!("rule {}: {e}", target.name));
+    let selector = |of, s| Selector::parse(&label_selector(s)).map_err(|e| (field(of), e.to_string()));
     Ok(WantedRule {
-        namespaces: selector(&target.namespace_selector)?,
-        pods: selector(&target.pod_selector)?,
-        policy: built.map_err(|e| format!("rule {}: {e}", target.name))?,
+        namespaces: selector("namespaceSelector", &target.namespace_selector)?,
+        pods: selector("podSelector", &target.pod_selector)?,
+        policy: built.map_err(|e| (field("allow"), e.to_string()))?,
     })
 }
 

@@ -384,8 +384,12 @@ impl Manifests {
         } else {
             format!("{kind} {}/{}", name.namespace, name.name)
         };
-        // The same object twice is nothing new; two of one name can't both be meant.
-        match self.seen.get(&(group.to_owned(), name.clone())) {
+        // The same object twice is nothing new; two of one name can't both be meant. A prefix is no name yet.
+        match self
+            .seen
+            .get(&(group.to_owned(), name.clone()))
+            .filter(|_| metadata.name.is_some())
+        {
             Some(same) if same == value => return,
             Some(_) => {
                 return self.problem(at, Some(what), "metadata.name", "defined before, with other content");
@@ -421,7 +425,7 @@ impl Manifests {
             labels: labels.unwrap_or_default(),
             host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
         };
-        self.workloads.insert(name, BTreeSet::from([shape]));
+        self.workloads.entry(name).or_default().insert(shape);
     }
 
     fn templated(&mut self, name: WorkloadName, metadata: &Metadata, spec: TemplatedSpec) {

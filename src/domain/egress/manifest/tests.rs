@@ -225,6 +225,19 @@ fn one_name_with_two_contents_is_a_problem_and_a_copy_is_none() {
 }
 
 #[test]
+fn objects_whose_names_the_server_makes_stand_side_by_side() {
+    let generated = |app: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{generateName: x-, labels: {{app: {app}}}}}, spec: {{}}}}\n---\n"
+        )
+    };
+    let all = read(&(generated("a") + &generated("b")));
+    assert_eq!(all.problems, []);
+    let shapes: Vec<usize> = all.workloads.values().map(BTreeSet::len).collect();
+    assert_eq!(shapes, [2]);
+}
+
+#[test]
 fn a_bomb_of_aliases_and_endless_nesting_are_refused() {
     let level = |i: usize| format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 9].join(", "));
     let bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned() + &(1..30).map(level).collect::<String>();

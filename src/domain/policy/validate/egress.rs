@@ -10,7 +10,7 @@ pub(super) fn validate_egress(
     problems: &mut Problems,
 ) -> Vec<EgressTarget> {
     let mut out = Vec::with_capacity(rules.len());
-    for rule in rules {
+    for (index, rule) in rules.iter().enumerate() {
         let EgressRule {
             name,
             namespace_selector,
@@ -19,6 +19,9 @@ pub(super) fn validate_egress(
             allow,
         } = rule;
         let field = format!("egress[{name}]");
+        if rules.iter().take(index).any(|earlier| earlier.name == *name) {
+            problems.add(format!("{field}: named twice"));
+        }
         for (part, selector) in [("namespaceSelector", namespace_selector), ("podSelector", pod_selector)] {
             if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
                 problems.add(format!("{field}.{part}: may not be empty"));
