@@ -181,14 +181,25 @@ up() {
   network && make_pki && control_plane && container_runtime "$@" && kubelet_and_network
 }
 
+# shims: the processes that containerd started for this node's containers, told from others by its socket in their arguments.
+shims() {
+  local file arguments
+  for file in /proc/[0-9]*/cmdline; do
+    { mapfile -d "" -t arguments <"$file"; } 2>/dev/null || continue
+    [[ ${arguments[0]:-} == *containerd-shim* && " ${arguments[*]} " == *" -address $D/ctd.sock "* ]] || continue
+    file=${file#/proc/}; echo "${file%/cmdline}"
+  done
+}
+
 down() {
   need_root
   if [ -f "$D/pids" ]; then tac "$D/pids" | while read -r name pid; do
-    # Pods first, while their kubelet and runtime still live; then the rest in reverse order.
-    [ "$name" != kubelet ] || ctr -a "$D/ctd.sock" -n k8s.io tasks ls -q 2>/dev/null | while read -r t; do ctr -a "$D/ctd.sock" -n k8s.io tasks kill -s SIGKILL "$t" >/dev/null 2>&1 || true; done
     stop_pid "$pid"
+    # Pods end while their runtime still lives, and after the kubelet, which would start them anew.
+    [ "$name" != kubelet ] || ctr_ tasks ls -q 2>/dev/null | while read -r t; do ctr_ tasks kill -s SIGKILL "$t" >/dev/null 2>&1 || true; done
   done; fi
-  for shim in "$D"/ctd-state/io.containerd.runtime.v2.task/k8s.io/*/shim.pid; do [ ! -e "$shim" ] || kill -9 "$(cat "$shim")" 2>/dev/null || true; done
+  # containerd leaves its shims running, so that containers outlive a restart of it. Here nothing shall.
+  local pid; for pid in $(shims); do kill -9 "$pid" 2>/dev/null || true; done
   awk -v d="$D/" 'index($2, d) == 1 {print $2}' /proc/mounts | sort -r | while read -r m; do umount -l "$m" 2>/dev/null || true; done
   find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null || true
   for n in /run/netns/cni-*; do [ ! -e "$n" ] || { umount "$n" 2>/dev/null; rm -f "$n"; }; done
@@ -200,6 +211,6 @@ down() {
 case $verb in
   install) install ;;
   up) D=${2:?folder}; shift 2; mkdir -p "$D"; D=$(cd "$D" && pwd); up "$@" || die "the node did not start; its logs are in $D/log"; echo "$D/admin.kubeconfig" ;;
-  down) D=${2:?folder}; down ;;
+  down) D=$(realpath -m "${2:?folder}"); down ;;
   *) die "unknown verb '$verb'" ;;
 esac
