@@ -17,10 +17,26 @@ pub(super) fn foreign_inline(seen: &RoleObservation) -> impl Iterator<Item = (&S
     seen.inline_policies.iter().filter(|(name, _)| *name != INLINE_POLICY)
 }
 
-/// Whether a document can be read and allows nothing, such as `AWSDenyAll`, or what "revoke active sessions" in the console
-/// leaves behind. Taking one off would give rights.
-fn only_denies(document: &str) -> bool {
-    PolicyDocument::parse(document).is_ok_and(|d| d.statements.iter().all(|s| s.effect == Effect::Deny))
+/// What a policy of others does to the role's rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It allows something.
+    Allows,
+    /// It allows nothing, such as `AWSDenyAll`, or what "revoke active sessions" in the console leaves behind. Taking it off
+    /// would give rights.
+    OnlyDenies,
+    /// Not known: taking it off might give rights.
+    Unread,
+}
+
+impl Kind {
+    fn of(document: Result<&str, String>) -> Self {
+        match document.map(PolicyDocument::parse) {
+            Ok(Ok(document)) if document.statements.iter().all(|s| s.effect == Effect::Deny) => Self::OnlyDenies,
+            Ok(Ok(_)) => Self::Allows,
+            Ok(Err(_)) | Err(_) => Self::Unread,
+        }
+    }
 }
 
 /// A policy that others put on the role.
@@ -43,8 +59,8 @@ impl<'a> RolePlan<'a> {
         }));
         let mut reported = Vec::new();
         for foreign in seen.map(|seen| self.foreign(seen)).unwrap_or_default() {
-            let denies = foreign.document.as_ref().is_ok_and(|text| only_denies(text));
-            if !denies && role.foreign_policies == ForeignPolicies::Detach {
+            let kind = Kind::of(foreign.document.clone());
+            if kind == Kind::Allows && role.foreign_policies == ForeignPolicies::Detach {
                 self.take_off(foreign);
                 continue;
             }
@@ -54,7 +70,7 @@ impl<'a> RolePlan<'a> {
                 document,
                 take_off: _,
             } = foreign;
-            reported.push((path, denies));
+            reported.push((path, kind));
             on_role.push(OnRole { name, document });
         }
         on_role.extend(role.managed_policy_arns.iter().map(|arn| OnRole {
@@ -66,8 +82,8 @@ impl<'a> RolePlan<'a> {
             self.report_bucket_grants(seen);
         }
         self.review_rights(&on_role);
-        for (path, denies) in reported {
-            self.report_foreign(path, denies, proven);
+        for (path, kind) in reported {
+            self.report_foreign(path, kind, proven);
         }
         for arn in &role.managed_policy_arns {
             if !seen.is_some_and(|seen| seen.attached_policy_arns.contains(arn)) {
@@ -111,19 +127,24 @@ impl<'a> RolePlan<'a> {
     }
 
     /// What it does to the claim the proof says; that it is there is said in any case.
-    fn report_foreign(&mut self, path: String, denies: bool, proven: bool) {
-        let (severity, have, message) = if denies {
-            (
+    fn report_foreign(&mut self, path: String, kind: Kind, proven: bool) {
+        let severity = if proven { Severity::Medium } else { Severity::High };
+        let (severity, have, message) = match kind {
+            Kind::OnlyDenies => (
                 Severity::Low,
                 "present, only denies",
                 "a policy that is not ours is on the role; it only denies and is kept",
-            )
-        } else {
-            (
-                if proven { Severity::Medium } else { Severity::High },
+            ),
+            Kind::Allows => (
+                severity,
                 "present",
                 "a policy that is not ours is on the role; remove it, list it in managedPolicyARNs if the job needs it, or set foreignPolicies: Detach",
-            )
+            ),
+            Kind::Unread => (
+                severity,
+                "present, unreadable",
+                "a policy that is not ours is on the role and can't be read; it is kept, as it may be there to deny",
+            ),
         };
         let note = self
             .note(Control::IamReadOnly, severity)

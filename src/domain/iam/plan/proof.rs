@@ -14,7 +14,7 @@ use crate::domain::iam::actions::Place;
 use crate::domain::iam::compiled::Policy;
 use crate::domain::iam::principal::Caller;
 use crate::domain::iam::proof::{BucketFacts, Evidence, Kind, Proof, ProofInput, Reason, RoleFacts, Violation, prove};
-use crate::domain::observed::{Observed, RoleObservation};
+use crate::domain::observed::{ErrorClass, Observed, Read, RoleObservation};
 use crate::domain::policy::BucketTarget;
 
 /// A policy that is or will be on the role.
@@ -31,6 +31,7 @@ impl<'a> RolePlan<'a> {
         let findings = match self.proof(seen, policies) {
             Proof::Proven => return true,
             Proof::Violated(violations) => violations.iter().map(|v| self.violated(v)).collect(),
+            Proof::Unknown(_) if self.is_unread_for_now(seen) => vec![self.not_read()],
             Proof::Unknown(reasons) => vec![self.unknown(&reasons)],
         };
         self.findings.extend(findings);
@@ -187,6 +188,33 @@ impl<'a> RolePlan<'a> {
                 "close it with {}, or remove that statement; the role is not read-only: {violation}",
                 violation.remedy()
             ))
+    }
+
+    /// Whether something that the proof needs could not be read for a reason that may pass.
+    fn is_unread_for_now(&self, seen: Option<&RoleObservation>) -> bool {
+        fn passes<T>(read: &Read<T>) -> bool {
+            match read {
+                Ok(_) => false,
+                Err(error) => match error.class {
+                    ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Credentials => true,
+                    ErrorClass::AccessDenied
+                    | ErrorClass::NotFound
+                    | ErrorClass::Unsupported
+                    | ErrorClass::Terminal => false,
+                },
+            }
+        }
+        let on_role = seen.iter().flat_map(|seen| &seen.attached_policy_arns);
+        let mut policies = on_role.chain(&self.role.managed_policy_arns);
+        let mut buckets = self.policy.buckets.iter().map(|b| self.observed.buckets.get(&b.name));
+        policies.any(|arn| self.observed.managed_policies.get(arn).is_some_and(passes))
+            || buckets.any(|seen| seen.is_some_and(|b| passes(&b.region) || b.policy.as_ref().is_some_and(passes)))
+    }
+
+    fn not_read(&self) -> Finding {
+        self.finding(Control::IamReadOnly, Disposition::Unobserved)
+            .diff("readOnly", "proven", "not read")
+            .message("what the proof that the role can only read rests on could not be read; read again")
     }
 
     fn unknown(&self, reasons: &[Reason]) -> Finding {

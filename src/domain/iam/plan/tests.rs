@@ -635,6 +635,35 @@ fn detach_takes_off_what_is_not_listed_and_nothing_else() {
     assert_eq!(apply(Some(role), &plan.actions), Some(good));
 }
 
+#[test]
+fn detach_takes_off_nothing_that_cannot_be_read() {
+    let policy = detaching(policy());
+    let mut role = made(&policy);
+    role.attached_policy_arns.insert(FOREIGN.into());
+    role.inline_policies.insert("odd".into(), "{".into());
+    let read_only = Control::IamReadOnly;
+    for (class, disposition) in [
+        (ErrorClass::Throttled, Disposition::Unobserved),
+        (
+            ErrorClass::AccessDenied,
+            Disposition::NeedsHuman(HumanReason::NotProven),
+        ),
+    ] {
+        let mut observed = seen(Some(role.clone()));
+        let error = CallError {
+            operation: "GetPolicyVersion",
+            class,
+            code: None,
+            message: "no".into(),
+        };
+        observed.managed_policies.insert(FOREIGN.into(), Err(error));
+        let plan = plan_role(&policy, &policy.roles[0], &observed, now());
+        assert_eq!(operations(&plan), Vec::<&str>::new());
+        let proof = plan.findings.iter().find(|f| f.path == "readOnly").unwrap();
+        assert_eq!((proof.control, proof.disposition), (read_only, disposition));
+    }
+}
+
 /// A role of somebody else, tagged for the policy.
 fn adoptable(policy: &ValidatedPolicy) -> RoleObservation {
     RoleObservation {
