@@ -199,7 +199,11 @@ down() {
     [ "$name" != kubelet ] || ctr_ tasks ls -q 2>/dev/null | while read -r t; do ctr_ tasks kill -s SIGKILL "$t" >/dev/null 2>&1 || true; done
   done; fi
   # containerd leaves its shims running, so that containers outlive a restart of it. Here nothing shall.
-  local pid; for pid in $(shims); do kill -9 "$pid" 2>/dev/null || true; done
+  local round pids; for ((round = 0; round < 50; round++)); do
+    pids=$(shims); [ -n "$pids" ] || break
+    # One may just be starting another.
+    xargs -r kill -9 <<<"$pids" 2>/dev/null || true; sleep 0.1
+  done
   awk -v d="$D/" 'index($2, d) == 1 {print $2}' /proc/mounts | sort -r | while read -r m; do umount -l "$m" 2>/dev/null || true; done
   find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null || true
   for n in /run/netns/cni-*; do [ ! -e "$n" ] || { umount "$n" 2>/dev/null; rm -f "$n"; }; done
