@@ -119,8 +119,7 @@ impl<'a> Judge<'a> {
         let own = self.role.caller.account().unwrap_or_default();
         let listed = format!("arn:{}:s3:?*:{own}:accesspoint/*", self.partition());
         let listed = Glob::new(&listed, Case::Sensitive);
-        // The ARN of an access point has an account, that of a bucket none.
-        let buckets = Glob::new("arn:*:s3:::*", Case::Sensitive);
+        let buckets = self.buckets_by_arn();
         let elsewhere = |piece: &Piece| !piece.is_within(&listed) && !piece.is_within(&buckets);
         let writes = || {
             let known = s3_actions().iter().filter(|a| !a.reads);
@@ -161,6 +160,12 @@ impl<'a> Judge<'a> {
         (sources, self.denials_with(seen))
     }
 
+    /// What is no access point, whatever colons the key of an object has: the ARN of an access point has an account, that of a
+    /// bucket none.
+    fn buckets_by_arn(&self) -> Glob {
+        Glob::new(&format!("arn:{}:s3:::*", self.partition()), Case::Sensitive)
+    }
+
     fn anywhere(&self, service: &str, name: &str) -> Target {
         let pattern = format!("arn:{}:{service}:*:*:{name}", self.partition());
         Target::Like(Glob::new(&pattern, Case::Sensitive))
@@ -176,8 +181,12 @@ impl<'a> Judge<'a> {
         memo: &mut Memo,
         findings: &mut Findings,
     ) {
+        let buckets = self.buckets_by_arn();
         for (number, source) in sources.iter().enumerate() {
             for piece in opened(&source.resources, target) {
+                if place == Place::AccessPoints && piece.is_within(&buckets) {
+                    continue;
+                }
                 let closing = |d: &&&Rule| closes(&d.resources, &piece);
                 let covering: Vec<usize> = indices(denials, closing);
                 let boundary = self.role.boundary.as_ref().filter(|_| source.capped);

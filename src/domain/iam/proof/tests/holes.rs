@@ -630,6 +630,16 @@ fn access_points_are_another_way_to_the_data() {
     assert_eq!(prove(&unknown(json!([guard(), lambda]))), Proof::Proven);
 }
 
+/// Keys of objects may hold colons; that makes no access point of them.
+#[test]
+fn an_allow_on_objects_opens_no_access_point() {
+    let unknown = ProofInput {
+        access_points: Evidence::Outside,
+        ..input(json!([allow(PUT, "arn:aws:s3:::train-data/in/*")]))
+    };
+    assert_eq!(violated(&unknown), [(OBJECTS, vec![PUT.to_owned()])]);
+}
+
 #[test]
 fn changing_tags_retention_or_ownership_of_objects_is_changing_the_data() {
     for action in [
