@@ -1,36 +1,97 @@
 //! Reads of KMS keys. Nothing is ever written to a key.
+//!
+//! A key costs one call a sweep, however many buckets have it. Rotation is only reported, and so read once an hour; so are its
+//! policy and grants, unless a decision rests on them: a proof about a role, or the switch of a bucket to the key.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeySpec, KeyState as SdkState, OriginType};
 
+use jiff::Timestamp;
+
 use super::call::Service;
 use super::classify::Failure;
 use super::iam::next_marker;
+use super::s3::Cadence;
 use super::session::AccountSession;
 use super::time::timestamp;
 use crate::domain::names::Region;
 use crate::domain::observed::{
-    ErrorClass, KeyGrant, KeyManager, KeyObservation, KeyQuery, KeyRotation, KeyState, Read,
+    CallError, ErrorClass, KeyGrant, KeyManager, KeyObservation, KeyQuery, KeyRotation, KeyState, Read,
 };
 
 /// Pages of one key's grants, of 50 each by default. AWS allows 50,000 grants on a key; who has that many is not judged.
 const MAX_PAGES: usize = 20;
 
+/// What `DescribeKey` says.
+#[derive(Clone, Debug)]
+pub(super) struct Described {
+    arn: String,
+    state: KeyState,
+    spec: Option<String>,
+    usage: Option<String>,
+    manager: Option<KeyManager>,
+    origin: Option<String>,
+    valid_to: Option<Timestamp>,
+    deletion_time: Option<Timestamp>,
+    /// Where it is known without asking.
+    rotation: Option<KeyRotation>,
+}
+
+/// A key, by region and ARN: several aliases may mean the same.
+pub(super) type KeyPlace = (Region, String);
+
 impl AccountSession {
-    /// Reads a key, not older than `max_age`.
+    /// Reads a key, not older than `max_age`; its policy and grants as often as `rights` says (never is an hour, too).
     ///
     /// # Errors
     /// Why it could not be described; [`ErrorClass::NotFound`] if there is no such key. Rotation, policy and grants fail
     /// on their own.
-    pub async fn observe_key(&self, query: &KeyQuery, max_age: Duration) -> Read<KeyObservation> {
-        let keys = &self.shared.readings.keys;
-        let reading = keys.get(query, max_age, || self.read_key(query)).await;
-        reading.map_err(Into::into)
+    pub async fn observe_key(&self, query: &KeyQuery, max_age: Duration, rights: Cadence) -> Read<KeyObservation> {
+        let kept = &self.shared.readings;
+        let described = kept.keys.get(query, max_age, || self.describe_key(query)).await;
+        let Described {
+            arn,
+            state,
+            spec,
+            usage,
+            manager,
+            origin,
+            valid_to,
+            deletion_time,
+            rotation,
+        } = described.map_err(CallError::from)?;
+        // By ARN: GetKeyRotationStatus and GetKeyPolicy take no alias.
+        let at = (query.region.clone(), arn.clone());
+        let reported = Cadence::Occasionally.age(max_age).unwrap_or(max_age);
+        let rights = rights.age(max_age).unwrap_or(reported);
+        let (rotation, policy, grants) = futures::join!(
+            async {
+                match rotation {
+                    Some(known) => Ok(known),
+                    None => kept.key_rotation.get(&at, reported, || self.key_rotation(&at)).await,
+                }
+            },
+            kept.key_policies.get(&at, rights, || self.key_policy(&at)),
+            kept.key_grants.get(&at, rights, || self.key_grants(&at)),
+        );
+        Ok(KeyObservation {
+            arn,
+            state,
+            spec,
+            usage,
+            manager,
+            origin,
+            valid_to,
+            deletion_time,
+            rotation: rotation.map_err(Into::into),
+            policy: policy.map_err(Into::into),
+            grants: grants.map_err(Into::into),
+        })
     }
 
-    async fn read_key(&self, query: &KeyQuery) -> Result<KeyObservation, Failure> {
+    async fn describe_key(&self, query: &KeyQuery) -> Result<Described, Failure> {
         const OPERATION: &str = "DescribeKey";
         let request = self.clients(&query.region).kms.describe_key().key_id(&query.key_id);
         let output = self.shared.caller.read(Service::Kms, OPERATION, request.send()).await?;
@@ -39,13 +100,7 @@ impl AccountSession {
         let arn = metadata.arn().ok_or_else(|| Failure::incomplete(OPERATION, "ARN"))?;
         let state = metadata.key_state();
         let state = key_state(state.ok_or_else(|| Failure::incomplete(OPERATION, "state"))?);
-        // By ARN: GetKeyRotationStatus and GetKeyPolicy take no alias.
-        let (rotation, policy, grants) = futures::join!(
-            self.key_rotation(&query.region, arn, metadata),
-            self.key_policy(&query.region, arn),
-            self.key_grants(&query.region, arn),
-        );
-        Ok(KeyObservation {
+        Ok(Described {
             arn: arn.to_owned(),
             state,
             spec: metadata.key_spec().map(|s| s.as_str().to_owned()),
@@ -54,16 +109,11 @@ impl AccountSession {
             origin: metadata.origin().map(|o| o.as_str().to_owned()),
             valid_to: metadata.valid_to().and_then(timestamp),
             deletion_time: metadata.deletion_date().and_then(timestamp),
-            rotation: rotation.map_err(Into::into),
-            policy: policy.map_err(Into::into),
-            grants: grants.map_err(Into::into),
+            rotation: rotation_without_asking(metadata),
         })
     }
 
-    async fn key_rotation(&self, region: &Region, arn: &str, metadata: &KeyMetadata) -> Result<KeyRotation, Failure> {
-        if let Some(known) = rotation_without_asking(metadata) {
-            return Ok(known);
-        }
+    async fn key_rotation(&self, (region, arn): &KeyPlace) -> Result<KeyRotation, Failure> {
         let request = self.clients(region).kms.get_key_rotation_status().key_id(arn);
         let read = self
             .shared
@@ -77,7 +127,7 @@ impl AccountSession {
         }
     }
 
-    async fn key_policy(&self, region: &Region, arn: &str) -> Result<String, Failure> {
+    async fn key_policy(&self, (region, arn): &KeyPlace) -> Result<String, Failure> {
         const OPERATION: &str = "GetKeyPolicy";
         // A key has exactly one policy, of this name.
         let request = self
@@ -90,7 +140,7 @@ impl AccountSession {
         output.policy.ok_or_else(|| Failure::incomplete(OPERATION, "policy"))
     }
 
-    async fn key_grants(&self, region: &Region, arn: &str) -> Result<BTreeSet<KeyGrant>, Failure> {
+    async fn key_grants(&self, (region, arn): &KeyPlace) -> Result<BTreeSet<KeyGrant>, Failure> {
         const OPERATION: &str = "ListGrants";
         let kms = self.clients(region).kms;
         let mut grants = BTreeSet::new();

@@ -11,6 +11,7 @@ use super::classify::Failure;
 use super::discover::{Listed, TagQuery, Tagged};
 use super::eks::Listed as AssociationListed;
 use super::iam::{Bulk, PolicyVersions};
+use super::kms::{Described, KeyPlace};
 use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place, Versioning, wanted};
 use super::session::AccountSession;
 use crate::api::Gating;
@@ -18,8 +19,9 @@ use crate::domain::iam::others::other_roles;
 use crate::domain::names::{AccountId, BucketName, Region, RoleName};
 use crate::domain::observed::{
     AccessLoggingState, AccountObservation, AccountRoles, BucketAcl, BucketObservation, CallerIdentity,
-    ClusterObservation, EncryptionState, ExpiryRule, KeyObservation, KeyQuery, ObjectLock, ObjectOwnershipState,
-    Observed, PodIdentityAssociation, PublicAccessBlock, Read, ReplicationDestination, RoleObservation,
+    ClusterObservation, EncryptionState, ExpiryRule, KeyGrant, KeyObservation, KeyQuery, KeyRotation, ObjectLock,
+    ObjectOwnershipState, Observed, PodIdentityAssociation, PublicAccessBlock, Read, ReplicationDestination,
+    RoleObservation,
 };
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 use crate::shelf::Shelf;
@@ -61,7 +63,10 @@ pub(super) struct Readings {
     pub object_lock: Shelf<Place, Option<ObjectLock>, Failure>,
     pub expiry_rules: Shelf<Place, Vec<ExpiryRule>, Failure>,
     pub replication: Shelf<Place, BTreeSet<ReplicationDestination>, Failure>,
-    pub keys: Shelf<KeyQuery, KeyObservation, Failure>,
+    pub keys: Shelf<KeyQuery, Described, Failure>,
+    pub key_rotation: Shelf<KeyPlace, KeyRotation, Failure>,
+    pub key_policies: Shelf<KeyPlace, String, Failure>,
+    pub key_grants: Shelf<KeyPlace, BTreeSet<KeyGrant>, Failure>,
     pub prefix_lists: Shelf<(Region, String), Vec<IpNet>, Failure>,
     /// By prefix.
     pub bucket_lists: Shelf<String, Listed, Failure>,
@@ -91,6 +96,9 @@ impl Readings {
             expiry_rules: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             replication: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             keys: Shelf::new(KEY_CAPACITY),
+            key_rotation: Shelf::keeping(KEY_CAPACITY, OCCASIONAL_AGE),
+            key_policies: Shelf::keeping(KEY_CAPACITY, OCCASIONAL_AGE),
+            key_grants: Shelf::keeping(KEY_CAPACITY, OCCASIONAL_AGE),
             prefix_lists: Shelf::new(PREFIX_LIST_CAPACITY),
             bucket_lists: Shelf::new(SEARCH_CAPACITY),
             tagged_buckets: Shelf::new(SEARCH_CAPACITY),
@@ -231,8 +239,8 @@ impl AccountSession {
         max_age: Duration,
     ) -> BTreeMap<KeyQuery, Read<KeyObservation>> {
         stream::iter(key_queries(policy, buckets))
-            .map(|query| async move {
-                let seen = self.observe_key(&query, max_age).await;
+            .map(|(query, rights)| async move {
+                let seen = self.observe_key(&query, max_age, rights).await;
                 (query, seen)
             })
             .buffer_unordered(CONCURRENT_KEYS)
@@ -367,9 +375,13 @@ fn known_regions(policy: &ValidatedPolicy) -> BTreeMap<BucketName, Region> {
     known.chain(found).collect()
 }
 
-/// The keys that the policy's buckets are encrypted with, and those that they shall be encrypted with.
-fn key_queries(policy: &ValidatedPolicy, buckets: &BTreeMap<BucketName, BucketObservation>) -> BTreeSet<KeyQuery> {
-    let mut queries = BTreeSet::new();
+/// The keys that the policy's buckets are encrypted with, and those that they shall be encrypted with; with how often it
+/// must be known who may use them: always where a role's proof rests on it, or the switch of a bucket to the key.
+fn key_queries(
+    policy: &ValidatedPolicy,
+    buckets: &BTreeMap<BucketName, BucketObservation>,
+) -> BTreeMap<KeyQuery, Cadence> {
+    let mut queries = BTreeMap::new();
     for target in &policy.buckets {
         let Some((seen, region)) = buckets
             .get(&target.name)
@@ -381,12 +393,19 @@ fn key_queries(policy: &ValidatedPolicy, buckets: &BTreeMap<BucketName, BucketOb
             Some(Ok(EncryptionState::Rules(rules))) => rules.as_slice(),
             Some(Ok(EncryptionState::Implicit) | Err(_)) | None => &[],
         };
-        let found = found.iter().filter_map(|rule| rule.kms_key_id.as_deref());
+        let found: Vec<&str> = found.iter().filter_map(|rule| rule.kms_key_id.as_deref()).collect();
         let wanted = target.encryption.as_ref().and_then(|c| c.want.key_for(region));
-        queries.extend(found.chain(wanted).map(|key_id| KeyQuery {
-            region: region.clone(),
-            key_id: key_id.to_owned(),
-        }));
+        for key_id in found.iter().copied().chain(wanted) {
+            let rests_on_it = !policy.roles.is_empty() || !found.contains(&key_id);
+            let query = KeyQuery {
+                region: region.clone(),
+                key_id: key_id.to_owned(),
+            };
+            let rights = queries.entry(query).or_insert(Cadence::Occasionally);
+            if rests_on_it {
+                *rights = Cadence::EverySweep;
+            }
+        }
     }
     queries
 }

@@ -27,6 +27,7 @@ mod failover;
 mod faults;
 mod keys;
 mod memory;
+mod odd_buckets;
 mod other_servers;
 mod outage;
 mod ownership;

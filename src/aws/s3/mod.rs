@@ -41,7 +41,7 @@ pub enum Cadence {
 }
 
 impl Cadence {
-    fn age(self, max_age: Duration) -> Option<Duration> {
+    pub(super) fn age(self, max_age: Duration) -> Option<Duration> {
         match self {
             Self::Never => None,
             Self::EverySweep => Some(max_age),

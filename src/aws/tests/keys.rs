@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::aws::s3::{Cadence, OCCASIONAL_AGE};
 use crate::domain::observed::{ErrorClass, KeyGrant, KeyManager, KeyObservation, KeyQuery, KeyRotation, KeyState};
 
 const ARN: &str = "arn:aws:kms:eu-west-1:123456789012:key/11111111-1111-1111-1111-111111111111";
@@ -67,7 +68,12 @@ async fn a_key_is_read_with_rotation_policy_and_all_pages_of_grants() {
             grant("g2", "b", "Encrypt"),
         ])),
     };
-    assert_eq!(aws.session.observe_key(&query("alias/data"), AGE).await, Ok(expected));
+    assert_eq!(
+        aws.session
+            .observe_key(&query("alias/data"), AGE, Cadence::EverySweep)
+            .await,
+        Ok(expected)
+    );
     assert_eq!(aws.requests().len(), 5);
     for request in aws.requests() {
         let asked = if request.operation == "DescribeKey" {
@@ -88,7 +94,11 @@ async fn a_key_that_cannot_rotate_is_not_asked_whether_it_does() {
             _ => healthy(request),
         })
         .await;
-        let key = aws.session.observe_key(&query(ARN), AGE).await.unwrap();
+        let key = aws
+            .session
+            .observe_key(&query(ARN), AGE, Cadence::EverySweep)
+            .await
+            .unwrap();
         assert_eq!(key.rotation, Ok(KeyRotation::NotApplicable), "{more}");
         assert_eq!(aws.count("GetKeyRotationStatus"), 0);
     }
@@ -97,7 +107,11 @@ async fn a_key_that_cannot_rotate_is_not_asked_whether_it_does() {
         _ => healthy(request),
     })
     .await;
-    let key = aws.session.observe_key(&query("alias/aws/s3"), AGE).await.unwrap();
+    let key = aws
+        .session
+        .observe_key(&query("alias/aws/s3"), AGE, Cadence::EverySweep)
+        .await
+        .unwrap();
     assert_eq!(
         (key.manager, key.rotation),
         (Some(KeyManager::Aws), Ok(KeyRotation::Enabled))
@@ -120,7 +134,11 @@ async fn states_in_which_a_key_is_of_no_use_are_told_apart() {
             _ => healthy(request),
         })
         .await;
-        let key = aws.session.observe_key(&query(ARN), AGE).await.unwrap();
+        let key = aws
+            .session
+            .observe_key(&query(ARN), AGE, Cadence::EverySweep)
+            .await
+            .unwrap();
         assert_eq!(key.state, expected);
         assert_eq!(key.deletion_time, Some("2027-01-15T08:00:00Z".parse().unwrap()));
     }
@@ -133,7 +151,11 @@ async fn a_policy_that_may_not_be_read_hides_neither_the_key_nor_its_grants() {
         _ => healthy(request),
     })
     .await;
-    let key = aws.session.observe_key(&query(ARN), AGE).await.unwrap();
+    let key = aws
+        .session
+        .observe_key(&query(ARN), AGE, Cadence::EverySweep)
+        .await
+        .unwrap();
     assert_eq!(key.policy.unwrap_err().class, ErrorClass::AccessDenied);
     assert_eq!(key.grants.unwrap().len(), 2);
 }
@@ -147,7 +169,33 @@ async fn a_key_that_does_not_exist_is_not_one_that_may_not_be_read() {
         ("KMSInternalException", ErrorClass::Transient),
     ] {
         let aws = Aws::new(move |_, _| kms_error(400, code)).await;
-        let error = aws.session.observe_key(&query("garbage"), AGE).await.unwrap_err();
+        let error = aws
+            .session
+            .observe_key(&query("garbage"), AGE, Cadence::EverySweep)
+            .await
+            .unwrap_err();
         assert_eq!((error.operation, error.class), ("DescribeKey", class));
     }
+}
+
+/// The state is looked at in every sweep; what is only reported once an hour, and when everything is read afresh.
+#[tokio::test(start_paused = true)]
+async fn a_key_in_use_costs_one_call_a_sweep() {
+    let aws = Aws::new(|request, _| healthy(request)).await;
+    let look = async |age, rights| aws.session.observe_key(&query(ARN), age, rights).await.unwrap();
+    let calls = || ["DescribeKey", "GetKeyRotationStatus", "GetKeyPolicy", "ListGrants"].map(|o| aws.count(o));
+    let first = look(AGE, Cadence::Occasionally).await;
+    assert_eq!(calls(), [1, 1, 1, 2]);
+    for _ in 0..3 {
+        tokio::time::advance(2 * AGE).await;
+        assert_eq!(look(AGE, Cadence::Occasionally).await, first);
+    }
+    assert_eq!(calls(), [4, 1, 1, 2]);
+    look(AGE, Cadence::EverySweep).await;
+    assert_eq!(calls(), [4, 1, 2, 4], "a decision rests on who may use it");
+    look(Duration::ZERO, Cadence::Occasionally).await;
+    assert_eq!(calls(), [5, 2, 3, 6]);
+    tokio::time::advance(OCCASIONAL_AGE).await;
+    look(AGE, Cadence::Occasionally).await;
+    assert_eq!(calls(), [6, 3, 4, 8]);
 }
