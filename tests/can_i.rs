@@ -260,6 +260,26 @@ fn what_can_t_be_proven_exits_with_3_and_says_why() {
             ),
         ),
     ]);
+    let named = document(json!({
+        "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:role/train"},
+        "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::train-data/*"
+    }));
+    let reads = document(json!({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}));
+    let whose = Files::new(&[("role.json", reads), ("bucket.json", named)]);
+    let output = whose.can_i(&[
+        "--read-only",
+        "train-data",
+        "--identity-policy",
+        "role.json",
+        "--resource-policy",
+        "bucket.json",
+    ]);
+    assert_eq!(code(&output), 3);
+    assert!(
+        stdout(&output).contains("--principal is not given"),
+        "{}",
+        stdout(&output)
+    );
     for (file, says) in [
         ("wild.json", "actions that AWS may add"),
         ("assume.json", "roles that were not given"),

@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{CanI, EXIT_DENIED, EXIT_NOT_PROVABLE, Output, statement};
+use crate::domain::document::{Effect, PrincipalElement};
 use crate::domain::iam::evaluate::PolicySet;
 use crate::domain::iam::principal::Caller;
-use crate::domain::iam::proof::{BucketFacts, Evidence, Origin, Proof, ProofInput, RoleFacts, Violation, prove};
+use crate::domain::iam::proof::{
+    BucketFacts, Evidence, Origin, Proof, ProofInput, Reason, RoleFacts, Violation, prove,
+};
 use crate::domain::names::BucketName;
 
 /// What the answer rests on, since files don't say everything.
@@ -14,7 +17,18 @@ const SCOPE: &str = "judged on the files given: ACLs are taken to be off (Bucket
 
 /// The proof as it is printed, and the exit code.
 pub(super) fn answer(command: &CanI, bucket: &str) -> Result<(String, u8), String> {
-    let proof = prove(&input(command, bucket)?);
+    let input = input(command, bucket)?;
+    let anybody = command.principal.is_none();
+    let proof = match prove(&input) {
+        // It holds for a role that nobody names; the role that is meant may be one that somebody does.
+        Proof::Proven if anybody && !named_roles(&input).all(|role| as_role(&input, role) == Proof::Proven) => {
+            Proof::Unknown(vec![Reason::Unreadable {
+                what: "whether the role is one of those that the resource policy lets in by name".to_owned(),
+                why: "--principal is not given".to_owned(),
+            }])
+        }
+        proof => proof,
+    };
     let code = match proof {
         Proof::Proven => 0,
         Proof::Violated(_) => EXIT_DENIED,
@@ -77,6 +91,34 @@ fn input(command: &CanI, bucket: &str) -> Result<ProofInput, String> {
         roles: Evidence::Outside,
         organization: service_control.into_iter().chain(resource_control).flatten().collect(),
     })
+}
+
+/// The roles, or roles of sessions, that the bucket's policy lets in by name.
+fn named_roles(input: &ProofInput) -> impl Iterator<Item = Caller> + '_ {
+    let policies = input.buckets.iter().filter_map(|bucket| bucket.policy.seen()?.as_ref());
+    let rules = policies.flat_map(|policy| &policy.rules);
+    let allows = rules.filter(|rule| rule.effect == Effect::Allow);
+    let principals = allows.filter_map(|rule| match rule.principal.as_ref()? {
+        PrincipalElement::Principal(principals) => Some(principals),
+        PrincipalElement::NotPrincipal(_) => None,
+    });
+    let values = principals.flat_map(|principals| principals.entries.values().flatten());
+    values.filter_map(|value| match Caller::parse(value).ok()? {
+        role @ Caller::Role { .. } => Some(role),
+        Caller::User { .. }
+        | Caller::FederatedUser { .. }
+        | Caller::Root { .. }
+        | Caller::Service(_)
+        | Caller::Federated(_)
+        | Caller::Anonymous => None,
+    })
+}
+
+/// The proof for a role of this name with the same policies.
+fn as_role(input: &ProofInput, caller: Caller) -> Proof {
+    let mut input = input.clone();
+    input.role.caller = caller;
+    prove(&input)
 }
 
 /// The ARN of a bucket given by name, in the caller's partition, or by ARN.
