@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::memory::has_finalizer;
 use crate::api::{AIDataProtectionPolicy, AIDataProtectionPolicyStatus, FIELD_MANAGER, FINALIZER};
 use crate::cluster::{CALL_TIMEOUT, KubeMetrics, call, call_within, is_conflict, is_not_found};
+use crate::domain::egress::manifest::unknown_field_of;
 use crate::domain::observed::{CallError, ErrorClass, Read};
 
 /// Tries of one status write while others edit the object.
@@ -43,9 +44,12 @@ impl Policies {
             Err(error) if is_not_found(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let decoded = serde_json::to_value(&object).and_then(serde_json::from_value);
+        let decoded = serde_json::to_value(&object).and_then(serde_json::from_value::<AIDataProtectionPolicy>);
         Ok(Some(match decoded {
-            Ok(policy) => Stored::Policy(Box::new(policy)),
+            Ok(policy) => match unknown_field(&object, &policy) {
+                None => Stored::Policy(Box::new(policy)),
+                Some(field) => Stored::Undecodable(Box::new(object), format!("unknown field {field}")),
+            },
             Err(error) => Stored::Undecodable(Box::new(object), error.to_string()),
         }))
     }
@@ -141,6 +145,16 @@ impl Policies {
         let request = self.api.patch_metadata(&name, &params, &patch);
         call(&self.metrics, "patch policies", request).await.map(drop)
     }
+}
+
+/// A field that the CRD lets in and this version does not know: of a newer version, as after a rollback. What it asks for
+/// would go unheard, and the policy be called met all the same. What is to be taken back depends on no such field.
+fn unknown_field(stored: &DynamicObject, policy: &AIDataProtectionPolicy) -> Option<String> {
+    let spec = stored
+        .data
+        .get("spec")
+        .filter(|_| stored.metadata.deletion_timestamp.is_none());
+    spec.and_then(|spec| unknown_field_of(spec, &policy.spec))
 }
 
 fn moved(operation: &'static str, message: &str) -> CallError {

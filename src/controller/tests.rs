@@ -174,6 +174,24 @@ async fn an_object_that_does_not_decode_is_invalid_and_keeps_its_inventory() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_that_asks_for_what_this_version_does_not_know_is_not_called_met() {
+    let mut world = at_rest(revert()).await;
+    let mut newer = revert();
+    newer["bucketControls"]["mfaDelete"] = json!({"mode": "Enforce"});
+    world.apply(NAME, newer);
+    world.reconcile(NAME).await;
+    assert_eq!(world.ready(NAME), ready("False", "Invalid"));
+    assert!(
+        world.status(NAME)["conditions"]
+            .to_string()
+            .contains("spec.bucketControls.mfaDelete")
+    );
+    world.edit(NAME, delete);
+    world.reconcile(NAME).await;
+    assert_eq!(world.finalizers(NAME), json!([]), "it may go all the same");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_that_does_not_decode_stops_no_other() {
     let mut world = World::new();
     world.apply("broken", json!({"mode": "Sometimes"}));

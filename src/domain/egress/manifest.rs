@@ -517,8 +517,13 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, (String, String)> {
 /// The first field under `spec` of an object that its type does not know; a strict `kubectl apply` refuses it too.
 pub fn unknown_field(object: &Value, spec: &impl Serialize) -> Option<String> {
     let given = serde_json::to_value(object.get("spec")?).ok()?;
+    unknown_field_of(&given, spec)
+}
+
+/// The same of a spec as it was given.
+pub fn unknown_field_of(given: &serde_json::Value, spec: &impl Serialize) -> Option<String> {
     let known = serde_json::to_value(spec).ok()?;
-    lost("spec", &given, &known)
+    lost("spec", given, &known)
 }
 
 fn lost(path: &str, given: &serde_json::Value, known: &serde_json::Value) -> Option<String> {
