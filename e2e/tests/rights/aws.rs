@@ -82,8 +82,35 @@ fn arn(call: &AwsCall) -> String {
     }
 }
 
-/// Whether the documents allow a call; an error when it is not known which right it needs.
-fn allowed(documents: &[Value], boundary: Option<&str>, call: &AwsCall) -> Result<bool, String> {
+/// What the documents allow, compiled once for all calls: beside KMS keys, and to one.
+struct Rights {
+    plain: PolicySet,
+    of_key: PolicySet,
+}
+
+impl Rights {
+    fn of(documents: &[Value]) -> Self {
+        let identity = || documents.iter().map(|d| compiled(PolicyKind::Identity, d)).collect();
+        // The policy that a key has unless somebody writes another: its account's IAM decides.
+        let of_key = json!({"Version": "2012-10-17", "Statement": {
+            "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{ACCOUNT}:root")}, "Action": "kms:*", "Resource": "*",
+        }});
+        Self {
+            plain: PolicySet {
+                identity: identity(),
+                ..PolicySet::default()
+            },
+            of_key: PolicySet {
+                identity: identity(),
+                resource: Some(compiled(PolicyKind::Resource, &of_key)),
+                ..PolicySet::default()
+            },
+        }
+    }
+}
+
+/// Whether they allow a call; an error when it is not known which right it needs.
+fn allowed(rights: &Rights, boundary: Option<&str>, call: &AwsCall) -> Result<bool, String> {
     let AwsCall { service, operation, .. } = call;
     // "No permissions are required to perform this operation." (AWS STS API Reference)
     if operation == "GetCallerIdentity" {
@@ -96,16 +123,12 @@ fn allowed(documents: &[Value], boundary: Option<&str>, call: &AwsCall) -> Resul
     }
     let caller = Caller::parse(&format!("arn:aws:iam::{ACCOUNT}:role/aidp-operator")).unwrap();
     let request = Request::new(caller, action, &arn(call), Some(ACCOUNT), context).map_err(|e| e.to_string())?;
-    // The policy that a key has unless somebody writes another: its account's IAM decides.
-    let of_key = json!({"Version": "2012-10-17", "Statement": {
-        "Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::{ACCOUNT}:root")}, "Action": "kms:*", "Resource": "*",
-    }});
-    let policies = PolicySet {
-        identity: documents.iter().map(|d| compiled(PolicyKind::Identity, d)).collect(),
-        resource: (service == "kms").then(|| compiled(PolicyKind::Resource, &of_key)),
-        ..PolicySet::default()
+    let policies = if service == "kms" {
+        &rights.of_key
+    } else {
+        &rights.plain
     };
-    Ok(decide(&request, &policies).is_allowed())
+    Ok(decide(&request, policies).is_allowed())
 }
 
 fn actions(document: &Value) -> BTreeSet<String> {
@@ -118,11 +141,11 @@ fn actions(document: &Value) -> BTreeSet<String> {
 fn aidp_iam_policy_allows_every_call_of_the_journey() {
     let (mut denied, mut judged) = (BTreeMap::new(), 0);
     for record in records() {
-        let documents = documents(&record);
+        let rights = Rights::of(&documents(&record));
         let boundary = record.boundary();
         for call in &record.calls {
             judged += 1;
-            match allowed(&documents, boundary.as_deref(), call) {
+            match allowed(&rights, boundary.as_deref(), call) {
                 Ok(true) => {}
                 Ok(false) => {
                     denied.entry(record.test.clone()).or_insert_with(Vec::new).push(format!(
@@ -175,13 +198,14 @@ fn a_call_is_denied_without_its_action_its_resource_or_its_boundary() {
         {"Effect": "Allow", "Action": ["iam:CreateRole"], "Resource": [format!("arn:aws:iam::{ACCOUNT}:role/aidp/trainer")],
          "Condition": {"StringEquals": {"iam:PermissionsBoundary": boundary}}},
     ]});
+    let rights = Rights::of(std::slice::from_ref(&document));
     let ask = |service: &str, operation: &str, resource: &str, boundary: Option<&str>| {
         let call = AwsCall {
             service: service.to_owned(),
             operation: operation.to_owned(),
             resource: Some(resource.to_owned()),
         };
-        allowed(std::slice::from_ref(&document), boundary, &call)
+        allowed(&rights, boundary, &call)
     };
     assert_eq!(ask("s3", "GetBucketPolicy", "mine", None), Ok(true));
     assert_eq!(ask("s3", "GetBucketPolicy", "yours", None), Ok(false));
