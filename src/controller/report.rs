@@ -10,7 +10,7 @@ use super::object::is_too_large;
 use crate::api::{AIDataProtectionPolicy, AIDataProtectionPolicyStatus};
 use crate::aws::NotLeader;
 use crate::domain::observed::{CallError, ErrorClass, Read};
-use crate::domain::report::{self, Report, too_large};
+use crate::domain::report::{self, READY, Report, condition, too_large};
 
 /// Writes the report and says what the object's status is then.
 ///
@@ -32,7 +32,13 @@ pub(super) async fn deliver(
             let version = write(ctx, metadata, &smaller, context).await?;
             (smaller, version)
         }
-        Err(error) => return Err(error),
+        Err(error) => {
+            // Where the object can't say it, the metrics do.
+            if !ready(&report) {
+                ctx.metrics.stands(name, &report.status, None);
+            }
+            return Err(error);
+        }
     };
     ctx.events.publish(policy, &report.events).await;
     let seconds = report.complete.then(|| context.now.as_second());
@@ -43,6 +49,10 @@ pub(super) async fn deliver(
         complete: report.complete,
         reason: report.reason,
     })
+}
+
+fn ready(report: &Report) -> bool {
+    condition(&report.status, READY).is_some_and(|ready| ready.status == "True")
 }
 
 /// What the object says now.

@@ -321,6 +321,21 @@ async fn what_was_written_is_remembered_though_it_cannot_be_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drift_that_the_object_cannot_tell_is_told_by_the_metrics() {
+    let mut world = at_rest(spec()).await;
+    let ready = |world: &World| world.series("policy_ready").unwrap();
+    assert!(ready(&world).ends_with(" 1"));
+    world.aws().enabled.clear();
+    world.aws().write_result = Some(ActionResult::NotObserved);
+    world
+        .fake
+        .fail(|_, path, _| path.ends_with("/status").then_some((403, "Forbidden", "no")));
+    world.pass(Duration::from_secs(331)).await;
+    world.reconcile(NAME).await;
+    assert!(ready(&world).ends_with(" 0"), "{}", ready(&world));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_status_is_not_written_on_another_object_of_the_same_name() {
     let mut world = World::new();
     world.apply(NAME, spec());

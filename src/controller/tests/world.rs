@@ -211,6 +211,7 @@ pub(super) struct World {
     pub fake: Fake,
     pub aws: Arc<Mutex<Aws>>,
     pub ctx: Arc<Context>,
+    registry: Registry,
     writer: Arc<Mutex<Writer<Guarded>>>,
     guard: Guard,
     time: Arc<Mutex<Timestamp>>,
@@ -258,6 +259,7 @@ impl World {
             ctx: Arc::new(Context::new(parts, store, CancellationToken::new())),
             fake,
             aws,
+            registry,
             writer: Arc::new(Mutex::new(writer)),
             guard,
             time,
@@ -365,6 +367,15 @@ impl World {
     /// The writes to AWS since the last call.
     pub fn take_aws_writes(&self) -> Vec<String> {
         std::mem::take(&mut self.aws().writes)
+    }
+
+    /// The line of a series, as it is scraped; None if it is not there.
+    pub fn series(&self, name: &str) -> Option<String> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
+        text.lines()
+            .find(|line| line.starts_with(&format!("{name}{{")))
+            .map(ToOwned::to_owned)
     }
 
     /// `Ready` of a policy: status and reason.

@@ -15,7 +15,7 @@ use crate::domain::finding::{Disposition, Finding, HumanReason};
 use crate::domain::iam::others::{OtherRole, may_trust_roles, other_roles, trust_of};
 use crate::domain::iam::principal::Caller;
 use crate::domain::iam::proof::{
-    AccessPointFacts, AclFacts, BucketFacts, Evidence, KeyFacts, KeyGrant, Proof, ProofInput, RoleFacts, prove,
+    AccessPointFacts, AclFacts, BucketFacts, Evidence, KeyFacts, KeyGrant, Proof, ProofInput, Reason, RoleFacts, prove,
 };
 use crate::domain::observed::{
     AccountRoles, BucketObservation, CallError, EncryptionState, ErrorClass, KeyObservation, KeyQuery,
@@ -59,17 +59,20 @@ impl RolePlan<'_> {
         let (keys, access_points) = (self.key_facts(), self.access_point_facts());
         let mut findings = Vec::new();
         for OtherRole { role: other, by } in others {
-            let Some(role) = self.facts_of(other, &all) else {
-                continue;
+            let proof = match self.facts_of(other, &all) {
+                Some(role) => prove(&ProofInput {
+                    role,
+                    buckets: buckets.clone(),
+                    keys: keys.clone(),
+                    access_points: access_points.clone(),
+                    roles: Evidence::Seen(roles.clone()),
+                    organization: Vec::new(),
+                }),
+                None => Proof::Unknown(vec![Reason::Unreadable {
+                    what: "the role".to_owned(),
+                    why: format!("{:?} is no role's ARN", other.arn),
+                }]),
             };
-            let proof = prove(&ProofInput {
-                role,
-                buckets: buckets.clone(),
-                keys: keys.clone(),
-                access_points: access_points.clone(),
-                roles: Evidence::Seen(roles.clone()),
-                organization: Vec::new(),
-            });
             let (reason, severity, what, have) = match proof {
                 Proof::Proven => continue,
                 Proof::Violated(violations) => {
