@@ -193,6 +193,7 @@ impl AccountSession {
             self.associations(policy, max_age),
             wanted(is_private, self.account_public_access_block(max_age)),
         );
+        let log_targets = self.log_targets(policy, &buckets, max_age).await;
         let associations = pod_identity_associations.as_ref().and_then(|read| read.as_ref().ok());
         let all_roles = account_roles.as_ref().and_then(|read| read.as_deref().ok());
         let others = all_roles
@@ -213,6 +214,7 @@ impl AccountSession {
                 roles: account_roles,
                 pod_identity_associations,
                 prefix_lists,
+                log_targets,
                 public_access_block,
                 selected,
                 ..AccountObservation::default()
@@ -244,6 +246,30 @@ impl AccountSession {
                 (query, seen)
             })
             .buffer_unordered(CONCURRENT_KEYS)
+            .collect()
+            .await
+    }
+
+    /// The buckets that take the policy's access logs: afresh where a bucket is about to be switched to one, else as rarely
+    /// as readings are kept.
+    async fn log_targets(
+        &self,
+        policy: &ValidatedPolicy,
+        buckets: &BTreeMap<BucketName, BucketObservation>,
+        max_age: Duration,
+    ) -> BTreeMap<BucketName, BucketObservation> {
+        let regions = known_regions(policy);
+        stream::iter(log_target_reads(policy, buckets))
+            .map(|(bucket, switched_to)| {
+                let region = regions.get(&bucket).cloned();
+                let rare = Cadence::Occasionally.age(max_age).unwrap_or(max_age);
+                let age = if switched_to { max_age } else { rare };
+                async move {
+                    let seen = self.observe_bucket(&bucket, LOG_TARGET, region.as_ref(), age).await;
+                    (bucket, seen)
+                }
+            })
+            .buffer_unordered(CONCURRENT_BUCKETS)
             .collect()
             .await
     }
@@ -408,6 +434,39 @@ fn key_queries(
         }
     }
     queries
+}
+
+/// What says whether a bucket can take access logs.
+const LOG_TARGET: BucketReads = BucketReads {
+    encryption: true,
+    policy: true,
+    public_access_block: true,
+    object_ownership: Cadence::EverySweep,
+    versioning: false,
+    access_logging: Cadence::EverySweep,
+    details: Cadence::Never,
+};
+
+/// The buckets that the policy names for its access logs; with whether a bucket is about to be switched to one. None for
+/// buckets whose own logging could not be read: then there is nothing to be decided.
+fn log_target_reads(
+    policy: &ValidatedPolicy,
+    buckets: &BTreeMap<BucketName, BucketObservation>,
+) -> BTreeMap<BucketName, bool> {
+    let mut targets = BTreeMap::new();
+    for bucket in &policy.buckets {
+        let wanted = bucket.access_logging.as_ref().and_then(|c| c.want.bucket.as_ref());
+        let seen = buckets.get(&bucket.name).and_then(|b| b.access_logging.as_ref());
+        let (Some(wanted), Some(Ok(seen))) = (wanted, seen) else {
+            continue;
+        };
+        let there = seen.as_ref().is_some_and(|s| s.target_bucket == wanted.as_str());
+        if *wanted != bucket.name {
+            *targets.entry(wanted.clone()).or_insert(false) |= !there;
+        }
+    }
+    targets.retain(|name, _| !name.is_directory_bucket());
+    targets
 }
 
 /// What must be read of each bucket. Of one that has left the policy only the bucket policy is ours to look after.

@@ -171,6 +171,7 @@ const fn stays(reason: HumanReason) -> bool {
         | HumanReason::NamespaceRefused
         | HumanReason::BlocksOwnCredentials
         | HumanReason::KeyNotUsable
+        | HumanReason::LogTargetUnusable
         | HumanReason::KeyAtRisk => true,
         HumanReason::AccessDenied
         | HumanReason::Conflict

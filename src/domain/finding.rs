@@ -76,6 +76,8 @@ pub enum HumanReason {
     KeyNotUsable,
     /// A key that the data is encrypted with is switched off, about to be deleted, or gone.
     KeyAtRisk,
+    /// The bucket that access logs are to go to can't take them.
+    LogTargetUnusable,
     /// The bucket's encryption is of a kind that this version does not know, so that it can't be called weaker.
     UnknownAlgorithm,
     /// ACL grants let others in, and would be lost.
@@ -121,6 +123,7 @@ impl HumanReason {
             Self::AdoptionRefused => "AdoptionRefused",
             Self::KeyNotUsable => "KeyNotUsable",
             Self::KeyAtRisk => "KeyAtRisk",
+            Self::LogTargetUnusable => "LogTargetUnusable",
             Self::UnknownAlgorithm => "UnknownAlgorithm",
             Self::AclInUse => "AclInUse",
             Self::BlocksOwnCredentials => "BlocksOwnCredentials",
@@ -155,6 +158,7 @@ impl HumanReason {
             | Self::AdoptionRefused
             | Self::KeyNotUsable
             | Self::KeyAtRisk
+            | Self::LogTargetUnusable
             | Self::UnknownAlgorithm
             | Self::AclInUse
             | Self::BlocksOwnCredentials

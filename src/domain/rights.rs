@@ -238,6 +238,20 @@ impl Grants {
                 self.allow(arn, None, &[write]);
             }
         }
+        let log_bucket = access_logging.as_ref().and_then(|c| c.want.bucket.as_ref());
+        if let Some(log_bucket) = log_bucket {
+            // Whether it can take the logs.
+            let reads = [
+                "HeadBucket",
+                "GetBucketPolicy",
+                "GetBucketEncryption",
+                "GetPublicAccessBlock",
+                "GetBucketOwnershipControls",
+                "GetBucketAcl",
+                "GetBucketLogging",
+            ];
+            self.allow(&policy.partition.bucket_arn(log_bucket), None, &reads);
+        }
         if public_access.is_some() {
             // Of the account, so of no resource.
             self.allow("*", None, &["GetAccountPublicAccessBlock"]);

@@ -14,7 +14,9 @@ use aws_sdk_kms::config::Region;
 use aws_sdk_s3::types::ServerSideEncryption;
 use serde_json::{Value, json};
 
-use crate::common::{ENFORCED, every_control, foreign, foreign_statement, ours, quick, seed_bucket, seed_log_bucket};
+use crate::common::{
+    ENFORCED, LOG_BUCKET, every_control, foreign, foreign_statement, ours, quick, seed_bucket, seed_log_bucket,
+};
 
 /// The longest bucket policy that AWS takes, in bytes.
 const MAX_POLICY: usize = 20_480;
@@ -373,4 +375,64 @@ fn a_bucket_with_every_control_costs_six_reads_a_sweep_and_a_key_one() {
 
 fn count(calls: &[Call], which: impl Fn(&Call) -> bool) -> u64 {
     calls.iter().filter(|call| which(call)).count() as u64
+}
+
+/// S3 would take the setting and drop the logs; the emulator, too, takes most targets.
+#[test]
+fn access_logs_go_only_to_a_bucket_that_can_take_them() {
+    journey(async |world| {
+        world.aws.create_bucket("logged-data").await?;
+        world.aws.create_bucket(LOG_BUCKET).await?;
+        let logging = async || -> Result<Option<String>> {
+            let answer = world.aws.s3.get_bucket_logging().bucket("logged-data").send().await?;
+            Ok(answer
+                .logging_enabled
+                .map(|on| format!("{}/{}", on.target_bucket, on.target_prefix)))
+        };
+        let _operator = world.operator("operator", &quick()).await?;
+        let controls = json!({"accessLogging": {"bucket": LOG_BUCKET, "prefix": "s3/"}});
+        world.apply(&policy(
+            "logged",
+            &json!({"bucketControls": controls, "buckets": [{"name": "logged-data"}]}),
+        ))?;
+        let told = vec!["S3.AccessLogging bucket/logged-data off".to_owned()];
+        let stalled = ("False - True True LogTargetUnusable".to_owned(), told);
+        world.until("logged", stalled, |p| (p.row(), gating(p))).await?;
+        assert_eq!(logging().await?, None);
+        assert_eq!(world.proxy.counts().get("s3:PutBucketLogging"), None);
+
+        let policy_before = open_to_logs(world, "elb/").await?;
+        assert_eq!(
+            world.reconcile("logged").await?.row(),
+            "False - True True LogTargetUnusable"
+        );
+        let policy_after = open_to_logs(world, "s3/").await?;
+        world.reconcile("logged").await?;
+        world.until_row("logged", ENFORCED).await?;
+        assert_eq!(logging().await?, Some(format!("{LOG_BUCKET}/s3/")));
+        assert_eq!(writes_of_a_look(world, "logged").await?, Vec::<String>::new());
+
+        // Whoever closes it again loses logs, and is told.
+        assert_ne!(policy_before, policy_after);
+        world.aws.put_policy(LOG_BUCKET, &policy_before).await?;
+        world.reconcile("logged").await?;
+        let lost = vec!["S3.AccessLogging bucket/logged-data not writable for S3's logging service".to_owned()];
+        world.until("logged", lost, gating).await?;
+        assert_eq!(
+            world.aws.policy_text(LOG_BUCKET).await?,
+            Some(policy_before),
+            "it is never written to"
+        );
+        Ok(())
+    });
+}
+
+/// Lets S3's logging service write under a prefix of the log bucket.
+async fn open_to_logs(world: &World, prefix: &str) -> Result<String> {
+    let document = json!({"Version": "2012-10-17", "Statement": [{
+        "Sid": "AccessLogs", "Effect": "Allow", "Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject",
+        "Resource": format!("arn:aws:s3:::{LOG_BUCKET}/{prefix}*"), "Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}},
+    }]});
+    world.aws.put_policy(LOG_BUCKET, &document.to_string()).await?;
+    Ok(document.to_string())
 }

@@ -92,9 +92,9 @@ async fn everything_named_or_claimed_is_read_and_nothing_else() {
         .collect();
     let wanted = "arn:aws:kms:eu-west-1:123456789012:key/11111111-1111-1111-1111-111111111111";
     assert_eq!(keys, [(HOME, wanted, true)]);
-    // The caller, six settings, three reports, one bucket policy, the account's block, all roles twice, one managed policy, one key:
+    // The caller, six settings, three reports, one bucket policy, five settings and the region of the log bucket, the account's block, all roles twice, one managed policy, one key:
     // regions are in the inventory.
-    assert_eq!(aws.requests().len(), 16);
+    assert_eq!(aws.requests().len(), 22);
     assert_eq!(seen.account.public_access_block, Some(Ok(None)));
 }
 
@@ -103,8 +103,39 @@ async fn a_bucket_that_is_new_to_the_policy_costs_one_call_more_for_its_region()
     let aws = Aws::new(|request, _| empty_account(request, ACCOUNT)).await;
     aws.session.observe(&policy(FULL_SPEC), AGE).await;
     let s3 = |o: &String| o.contains("Bucket") || o == "GetPublicAccessBlock";
-    assert_eq!(aws.operations().iter().filter(|o| s3(o)).count(), 9);
-    assert_eq!(aws.count("HeadBucket"), 1);
+    // Six more are about the bucket that takes the logs.
+    assert_eq!(aws.operations().iter().filter(|o| s3(o)).count(), 9 + 6);
+    assert_eq!(aws.count("HeadBucket"), 2);
+}
+
+/// Afresh as long as a bucket is about to be switched to it, once in ten minutes from then on.
+#[tokio::test(start_paused = true)]
+async fn a_log_bucket_is_read_as_often_as_a_decision_rests_on_it() {
+    let log_bucket = || bucket("central-logs");
+    let on =
+        "<LoggingEnabled><TargetBucket>central-logs</TargetBucket><TargetPrefix>s3/</TargetPrefix></LoggingEnabled>";
+    for (logging, reads_of_four_sweeps) in [("", 4), (on, 1)] {
+        let aws = Aws::new(move |request, _| match request.operation.as_str() {
+            "GetBucketLogging" if !request.uri.contains("central-logs") => logging_answer(logging),
+            _ => empty_account(request, ACCOUNT),
+        })
+        .await;
+        for _ in 0..4 {
+            let seen = aws.session.observe(&with_inventory(), AGE).await;
+            let targets: Vec<_> = seen.account.log_targets.into_keys().collect();
+            assert_eq!(targets, [log_bucket()]);
+            tokio::time::advance(2 * AGE).await;
+        }
+        let of_target = |r: &&Request| r.operation == "GetBucketPolicy" && r.uri.contains("central-logs");
+        assert_eq!(aws.requests().iter().filter(of_target).count(), reads_of_four_sweeps);
+    }
+    let unreadable = Aws::new(|request, _| match request.operation.as_str() {
+        "GetBucketLogging" => s3_error(501, "NotImplemented"),
+        _ => empty_account(request, ACCOUNT),
+    })
+    .await;
+    let seen = unreadable.session.observe(&with_inventory(), AGE).await;
+    assert!(seen.account.log_targets.is_empty(), "nothing is to be decided");
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +181,7 @@ async fn many_policies_of_one_account_read_nothing_twice_in_a_sweep() {
     let policy = with_inventory();
     let looks = (0..5).map(|_| aws.session.observe(&policy, AGE));
     let seen = futures::future::join_all(looks).await;
-    assert_eq!(aws.requests().len(), 16);
+    assert_eq!(aws.requests().len(), 22);
     assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{PublicAccessBlock, Read, RoleObservation};
+use super::{BucketObservation, PublicAccessBlock, Read, RoleObservation};
 use crate::domain::names::{BucketName, Region};
 use crate::domain::policy::SelectedBuckets;
 
@@ -25,6 +25,8 @@ pub struct AccountObservation {
     pub pod_identity_associations: Option<Read<BTreeSet<PodIdentityAssociation>>>,
     /// Addresses of the AWS services that egress rules allow, from their managed prefix lists.
     pub prefix_lists: BTreeMap<String, Read<Vec<IpNet>>>,
+    /// The buckets that the policy's access logs go to, or shall go to; not those of buckets whose logging is not known.
+    pub log_targets: BTreeMap<BucketName, BucketObservation>,
 }
 
 /// Every role of an account (`GetAccountAuthorizationDetails`, `ListRoles`).

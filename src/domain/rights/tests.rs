@@ -3,9 +3,24 @@ use crate::domain::document::PolicyDocument;
 use crate::domain::fixture::{FULL_SPEC, policy};
 
 const BUCKET: &str = "arn:aws:s3:::fraud-training-data";
+const LOG_BUCKET: &str = "arn:aws:s3:::central-logs";
 const ROLE: &str = "arn:aws:iam::123456789012:role/aidp/fraud-trainer";
 const KEYS: &str = "arn:aws:kms:*:123456789012:key/*";
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/training-boundary";
+
+/// Where the access logs go is looked at, and never written to.
+fn log_bucket() -> Value {
+    let actions = [
+        "s3:GetBucketAcl",
+        "s3:GetBucketLogging",
+        "s3:GetBucketOwnershipControls",
+        "s3:GetBucketPolicy",
+        "s3:GetBucketPublicAccessBlock",
+        "s3:GetEncryptionConfiguration",
+        "s3:ListBucket",
+    ];
+    json!({"Effect": "Allow", "Action": actions, "Resource": [LOG_BUCKET]})
+}
 
 fn rights(specs: &[&str]) -> Value {
     operator_policy(&specs.iter().map(|s| policy(s)).collect::<Vec<_>>()).unwrap()
@@ -24,6 +39,7 @@ fn audit_needs_reads_only() {
                 "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
                 "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket",
             ], "Resource": [BUCKET]},
+            log_bucket(),
         ]})
     );
 }
@@ -47,6 +63,7 @@ fn enforce_writes_the_enforced_controls_and_makes_roles_only_under_the_boundary(
                 "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket", "s3:PutBucketLogging", "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",
                 "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration",
             ], "Resource": [BUCKET]},
+            log_bucket(),
         ]})
     );
 }

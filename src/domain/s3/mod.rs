@@ -13,6 +13,7 @@ mod facts;
 mod key;
 mod keys;
 mod leave;
+mod log_target;
 mod merge;
 mod plan;
 mod private;

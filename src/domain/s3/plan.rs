@@ -112,6 +112,12 @@ pub fn plan_bucket(
         encryption::hold_back(part, stuck, encryption::ONLY_THE_OLD_KEY);
     }
     let of_account = observed.account.public_access_block.as_ref();
+    let logging = settings::AccessLogging {
+        account: &policy.account,
+        bucket: name,
+        region,
+        targets: &observed.account.log_targets,
+    };
     // The policy first: it must let a new key in before the default is switched to it, and the public access block may
     // refuse later policies.
     let parts = [
@@ -126,9 +132,7 @@ pub fn plan_bucket(
         object_ownership
             .as_ref()
             .map(|c| settings::object_ownership(name, region, c.gating, seen_ownership.as_ref(), acl.as_ref())),
-        access_logging
-            .as_ref()
-            .map(|c| settings::access_logging(name, region, c, seen_logging.as_ref())),
+        access_logging.as_ref().map(|c| logging.judge(c, seen_logging.as_ref())),
     ];
     let (mut findings, mut actions) = (Vec::new(), Vec::new());
     for Part {

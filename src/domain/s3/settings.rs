@@ -1,15 +1,20 @@
 //! The settings of a bucket besides encryption: Object Ownership, versioning, access
 //! logging. (The public access block is in `private`.)
 
+use std::collections::BTreeMap;
+
 use crate::api::Gating;
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
-use crate::domain::names::{BucketName, Region};
-use crate::domain::observed::{AccessLoggingState, BucketAcl, Grantee, ObjectOwnershipState, Read, VersioningState};
+use crate::domain::names::{AccountId, BucketName, Region};
+use crate::domain::observed::{
+    AccessLoggingState, BucketAcl, BucketObservation, Grantee, ObjectOwnershipState, Read, VersioningState,
+};
 use crate::domain::policy::{Controlled, WantAccessLogging};
 
 use super::bucket_policy::Part;
+use super::log_target::{Delivery, Obstacle};
 use super::unread;
 
 pub(super) fn finding(control: Control, bucket: &BucketName, gating: Gating) -> Finding {
@@ -173,8 +178,79 @@ fn public_grant(bucket: &BucketName, acl: &BucketAcl) -> Option<Finding> {
     )
 }
 
-/// Judges server access logging.
-pub(super) fn access_logging(
+/// A bucket whose access logging is judged, and what was seen of the buckets that take logs.
+#[derive(Clone, Copy)]
+pub(super) struct AccessLogging<'a> {
+    pub account: &'a AccountId,
+    pub bucket: &'a BucketName,
+    pub region: &'a Region,
+    pub targets: &'a BTreeMap<BucketName, BucketObservation>,
+}
+
+impl AccessLogging<'_> {
+    /// Judges server access logging, and whether the logs can arrive.
+    pub fn judge(
+        self,
+        control: &Controlled<WantAccessLogging>,
+        read: Option<&Read<Option<AccessLoggingState>>>,
+    ) -> Part {
+        let Controlled { gating, want } = control;
+        let mut part = access_logging(self.bucket, self.region, control, read);
+        let (Some(target), Some(Ok(state))) = (&want.bucket, read) else {
+            return part;
+        };
+        let Some(seen) = self.targets.get(target).filter(|_| target != self.bucket) else {
+            return part;
+        };
+        let prefix = want
+            .prefix
+            .as_deref()
+            .or(state.as_ref().map(|s| s.target_prefix.as_str()));
+        let delivery = Delivery {
+            account: self.account,
+            source: self.bucket,
+            region: self.region,
+            target,
+            prefix: prefix.unwrap_or_default(),
+        };
+        if let Some(obstacle) = delivery.obstacle(seen) {
+            hold_back(&mut part, self.bucket, *gating, obstacle);
+        }
+        part.findings.extend(delivery.notes(seen));
+        part
+    }
+}
+
+/// Takes the write back that would send logs where they don't arrive, and says so where they are sent already.
+fn hold_back(part: &mut Part, bucket: &BucketName, gating: Gating, obstacle: Obstacle) {
+    let Obstacle {
+        disposition,
+        have,
+        message,
+    } = obstacle;
+    if part.action.take().is_some() {
+        for finding in &mut part.findings {
+            finding.disposition = disposition;
+            finding.message.clone_from(&message);
+        }
+        return;
+    }
+    // What can't be read is no news of what works already: S3 looked at the target when it was set.
+    let unusable = disposition == Disposition::NeedsHuman(HumanReason::LogTargetUnusable);
+    let (gating, disposition) = match gating {
+        Gating::Gating if unusable => (gating, disposition),
+        Gating::Gating | Gating::ReportOnly => (Gating::ReportOnly, Disposition::Note),
+    };
+    let target = Target::Bucket(bucket.clone());
+    part.findings.push(
+        Finding::new(Control::S3AccessLogging, target, gating, disposition)
+            .diff("accessLogging.bucket", "a bucket that can take the logs", have)
+            .message(message),
+    );
+}
+
+/// Judges the setting alone.
+fn access_logging(
     bucket: &BucketName,
     region: &Region,
     control: &Controlled<WantAccessLogging>,

@@ -140,6 +140,7 @@ fn every_reason_for_a_human_is_the_reason() {
         (HumanReason::AdoptionRefused, "True", "False"),
         (HumanReason::KeyNotUsable, "True", "False"),
         (HumanReason::KeyAtRisk, "True", "False"),
+        (HumanReason::LogTargetUnusable, "True", "False"),
         (HumanReason::BlocksOwnCredentials, "True", "False"),
         (HumanReason::NamespaceRefused, "True", "False"),
         (HumanReason::WriteNotObserved, "True", "False"),
