@@ -26,4 +26,4 @@ ldd "$aidp" | awk '/=> \//{print $3} /^\t\/lib/{print $1}' | while read -r lib; 
 done
 [ ! -f /etc/ssl/certs/ca-certificates.crt ] || cp -L /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
 printf 'nonroot:x:65532:65532:nonroot:/:/sbin/nologin\n' >"$root/etc/passwd"
-python3 "$here/mkimage.py" registry.local/aidp:e2e "$out/aidp.tar" "$root" /usr/bin/aidp >&2
+IMAGE_DOCKERFILE=$here/../../Dockerfile python3 "$here/mkimage.py" registry.local/aidp:e2e "$out/aidp.tar" "$root" >&2

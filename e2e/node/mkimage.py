@@ -3,11 +3,33 @@
 
 A single-layer image from the folder ROOT, without Docker: an OCI layout (https://github.com/opencontainers/image-spec)
 that also carries docker's manifest.json, so `ctr images import`, `docker load`, `kind load image-archive` and `k3d image
-import` all take it. Reproducible: the same folder gives the same bytes. IMAGE_USER sets the user (default 65532)."""
-import hashlib, io, json, os, platform, sys, tarfile
+import` all take it. Reproducible: the same folder gives the same bytes. IMAGE_USER sets the user (default 65532). IMAGE_DOCKERFILE names
+a Dockerfile whose last stage says user, entry point and labels; what it copies into the image is the caller's to do."""
+import hashlib, io, json, os, platform, re, shlex, sys, tarfile
 
 reference, out, root, entrypoint = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
 architecture = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def last_stage(text):
+    """What the last stage of a Dockerfile says of the image's configuration."""
+    arguments, stage = {}, {}
+    for line in re.sub(r"\\\n", " ", text).splitlines():
+        instruction, _, rest = line.strip().partition(" ")
+        if instruction == "FROM":
+            arguments, stage = {}, {"Labels": {}}
+        elif instruction == "ARG":
+            name, _, value = rest.partition("=")
+            arguments[name] = value
+        elif instruction == "LABEL":
+            for pair in shlex.split(rest):
+                name, _, value = pair.partition("=")
+                stage["Labels"][name] = re.sub(r"\$\{(\w+)\}", lambda m: arguments[m[1]], value)
+        elif instruction == "USER":
+            stage["User"] = rest
+        elif instruction == "ENTRYPOINT":
+            stage["Entrypoint"] = json.loads(rest)
+    return stage
 
 
 def digest(data):
@@ -36,10 +58,17 @@ with tarfile.open(fileobj=buffer, mode="w") as tar:
         tar.add(os.path.join(root, name), name, filter=normalised)
 layer = buffer.getvalue()
 
+settings = {"Entrypoint": entrypoint, "Env": ["PATH=/usr/bin:/bin"], "User": os.environ.get("IMAGE_USER", "65532")}
+if "IMAGE_DOCKERFILE" in os.environ:
+    with open(os.environ["IMAGE_DOCKERFILE"]) as dockerfile:
+        settings |= last_stage(dockerfile.read())
+if not os.access(os.path.join(root, settings["Entrypoint"][0].lstrip("/")), os.X_OK):
+    sys.exit(f"{reference}: the entry point {settings['Entrypoint'][0]} is no executable in {root}")
+
 config = compact({
     "architecture": architecture,
     "os": "linux",
-    "config": {"Entrypoint": entrypoint, "Env": ["PATH=/usr/bin:/bin"], "User": os.environ.get("IMAGE_USER", "65532")},
+    "config": settings,
     "rootfs": {"type": "layers", "diff_ids": ["sha256:" + digest(layer)]},
 })
 manifest = compact({

@@ -25,6 +25,7 @@ mod enforced_pod_identity;
 mod enforced_roles;
 mod failover;
 mod faults;
+mod image;
 mod keys;
 mod memory;
 mod odd_buckets;
