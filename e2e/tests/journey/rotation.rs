@@ -1,14 +1,16 @@
 //! What an installation changes under a running operator: its credentials, and whom it trusts. And what a configuration
 //! that is wrong in more than one place says.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use aidp_e2e::operator::Settings;
+use aidp_e2e::plane::{NAMESPACE, SERVICE_ACCOUNT};
 use aidp_e2e::wait::eventually;
-use aidp_e2e::world::{PATIENCE, journey};
+use aidp_e2e::world::{PATIENCE, World, journey};
 use aidp_e2e::{Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{ENFORCED, buckets_policy, quick};
 
@@ -107,6 +109,107 @@ fn a_ca_bundle_that_changes_is_trusted_without_a_restart() {
         )?;
         assert!(operator.running());
         Ok(())
+    });
+}
+
+/// A token of the operator's ServiceAccount that ends with a Secret.
+fn bound_token(world: &World, secret: &str) -> Result<String> {
+    let plane = &world.plane;
+    plane.kubectl(&["create", "secret", "generic", secret, "-n", NAMESPACE])?;
+    let bound = format!("--bound-object-name={secret}");
+    let create = [
+        "create",
+        "token",
+        SERVICE_ACCOUNT,
+        "-n",
+        NAMESPACE,
+        "--bound-object-kind=Secret",
+        &bound,
+    ];
+    Ok(plane.kubectl(&create)?.trim().to_owned())
+}
+
+/// By which credentials the operator was known, from the API server's audit log.
+fn credentials_in(log: &Path) -> Result<BTreeSet<String>> {
+    let text = std::fs::read_to_string(log)?;
+    let complete = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or_default());
+    let mut ids = BTreeSet::new();
+    for line in complete.lines().filter(|line| line.contains("credential-id")) {
+        let user = &serde_json::from_str::<Value>(line)?["user"];
+        if user["username"] == format!("system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}") {
+            let id = user["extra"]["authentication.kubernetes.io/credential-id"][0].as_str();
+            ids.extend(id.map(str::to_owned));
+        }
+    }
+    Ok(ids)
+}
+
+#[test]
+fn a_service_account_token_that_is_replaced_is_used_without_a_restart() {
+    journey(async |world| {
+        let Some(log) = world.plane.audit_log() else {
+            eprintln!(
+                "NOT CHECKED: tokens of the operator, since KUBECONFIG names a cluster without an audit log to read"
+            );
+            return Ok(());
+        };
+        world.aws.create_bucket("token-data").await?;
+        let folder = world.surroundings().folder.clone();
+        let (file, kubeconfig) = (folder.join("token"), folder.join("rotated.kubeconfig"));
+        std::fs::write(&file, bound_token(world, "first-token")?)?;
+        let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&world.surroundings().kubeconfig)?)?;
+        config["users"][0]["user"] = json!({"tokenFile": file});
+        std::fs::write(&kubeconfig, config.to_string())?;
+        let settings = Settings {
+            kubeconfig: Some(kubeconfig),
+            lease_duration: "10s",
+            ..quick()
+        };
+        let before = credentials_in(&log)?;
+        let mut operator = world.operator("operator", &settings).await?;
+        world.apply(&buckets_policy("token", &["token-data"]))?;
+        world.until_row("token", ENFORCED).await?;
+        let first = credentials_in(&log)?;
+        assert_eq!(first.difference(&before).count(), 1);
+
+        // As the kubelet does it: the new one is there well before the old one ends.
+        let new = file.with_extension("new");
+        std::fs::write(&new, bound_token(world, "second-token")?)?;
+        std::fs::rename(new, &file)?;
+        let replaced = std::time::Instant::now();
+        eventually(PATIENCE, "requests are made with the new token", || async {
+            if credentials_in(&log)?.difference(&first).count() == 1 {
+                Ok(())
+            } else {
+                Err(Error::from("not yet"))
+            }
+        })
+        .await?;
+        world.measured(
+            "until a new ServiceAccount token is used",
+            replaced.elapsed(),
+            Duration::from_secs(75),
+        )?;
+        world
+            .plane
+            .kubectl(&["delete", "secret", "first-token", "-n", NAMESPACE])?;
+        world.aws.suspend_versioning("token-data").await?;
+        eventually(PATIENCE, "versioning is repaired", || async {
+            let bucket = world.aws.bucket("token-data").await?;
+            if bucket.versioning.as_deref() == Some("Enabled") {
+                Ok(())
+            } else {
+                Err(Error::from("not yet"))
+            }
+        })
+        .await?;
+        world.until_row("token", ENFORCED).await?;
+        assert_eq!(operator.log()?.matches("No longer leader").count(), 0);
+        assert!(operator.running());
+        world
+            .plane
+            .kubectl(&["delete", "secret", "second-token", "-n", NAMESPACE])
+            .map(drop)
     });
 }
 
