@@ -42,8 +42,8 @@ pub struct Lease {
     plane: Option<Plane>,
     /// Whether the next test may have the plane after this one.
     reusable: bool,
-    /// Whether the API server was started again: until it has read its roles it refuses everybody.
-    restarted: AtomicBool,
+    /// Whether the API server may have refused the operator what it is given, see [`Lease::refuses`].
+    refuses: AtomicBool,
 }
 
 #[derive(Default)]
@@ -100,7 +100,7 @@ impl Lease {
         let mut lease = Self {
             plane: None,
             reusable: true,
-            restarted: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
         };
         lease.plane = Some(match idle {
             Some(plane) => plane,
@@ -139,7 +139,7 @@ impl Lease {
         let mut lease = Self {
             plane: None,
             reusable,
-            restarted: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
         };
         lease.plane = Some(start()?);
         Ok(lease)
@@ -208,7 +208,7 @@ impl Lease {
     /// # Errors
     /// When it does not get ready.
     pub fn start_apiserver(&self) -> Result<()> {
-        self.restarted.store(true, Ordering::Relaxed);
+        self.will_refuse();
         self.script("start-apiserver")
     }
 
@@ -272,10 +272,16 @@ impl Lease {
         }
     }
 
-    /// Whether the API server was started again by this test.
+    /// Says that the API server will refuse the operator what the chart gives it, because of what this test does.
+    pub fn will_refuse(&self) {
+        self.refuses.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this test started the API server again, which refuses everybody until it has read its roles, or took a right
+    /// away: a refusal is then no sign of a right that the chart lacks.
     #[must_use]
-    pub fn restarted(&self) -> bool {
-        self.restarted.load(Ordering::Relaxed)
+    pub fn refuses(&self) -> bool {
+        self.refuses.load(Ordering::Relaxed)
     }
 
     /// The API server's audit log; none on a cluster that `KUBECONFIG` names.

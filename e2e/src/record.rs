@@ -36,8 +36,8 @@ pub struct Record {
     pub policies: Vec<Value>,
     /// The configuration files of the operators that had one.
     pub configurations: Vec<Value>,
-    /// Whether the API server was started again: until it has read its roles it refuses everybody.
-    pub restarted: bool,
+    /// Whether refusals of the API server are no sign of a missing right, see [`Lease::refuses`](crate::plane::Lease::refuses).
+    pub refuses: bool,
     /// Access keys of the operators; what others signed is not theirs.
     #[serde(skip)]
     pub keys: BTreeSet<String>,

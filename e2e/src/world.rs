@@ -222,7 +222,7 @@ impl World {
             .name()
             .unwrap_or("test")
             .clone_into(&mut record.test);
-        record.restarted = self.plane.restarted();
+        record.refuses = self.plane.refuses();
         record.keys.insert(ACCESS_KEY.to_owned());
         record.calls(&self.proxy.calls());
         if let Some(since) = &self.since {

@@ -109,16 +109,16 @@ fn expanded(rule: &Rule, namespace: Option<&'static str>) -> Vec<Right> {
 #[derive(Debug, PartialEq, Eq)]
 struct Asked {
     test: String,
-    restarted: bool,
+    refuses: bool,
     request: Request,
 }
 
 fn asked() -> Vec<Asked> {
     let requests = records().into_iter().flat_map(|record| {
-        let (test, restarted) = (record.test, record.restarted);
+        let (test, refuses) = (record.test, record.refuses);
         record.requests.into_iter().map(move |request| Asked {
             test: test.clone(),
-            restarted,
+            refuses,
             request,
         })
     });
@@ -145,7 +145,7 @@ fn no_request_goes_beyond_the_charts_rights() {
     let beyond: Vec<_> = asked()
         .into_iter()
         .filter(|asked| {
-            let refused = !asked.request.authorized && !asked.restarted;
+            let refused = !asked.request.authorized && !asked.refuses;
             refused || !given.iter().any(|right| right.allows(&asked.request))
         })
         .collect();
