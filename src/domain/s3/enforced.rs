@@ -21,9 +21,7 @@ const TLS_VERSIONS: [&str; 4] = ["1.0", "1.1", "1.2", "1.3"];
 /// Whether every request without TLS to the bucket or its objects is refused, by whomever it is made.
 pub fn tls_only<'a>(statements: impl IntoIterator<Item = &'a Statement>, bucket_arn: &str) -> bool {
     let plaintext = Facts::default().is(SECURE_TRANSPORT, "false");
-    let told = statements
-        .into_iter()
-        .filter(|s| !s.conditions.iter().any(is_pattern_of_a_boolean));
+    let told = told(statements, is_pattern_of_a_boolean);
     let denies = denies(told, &plaintext, names_everyone);
     cover(&denies, bucket_arn, &[])
 }
@@ -34,6 +32,26 @@ fn is_pattern_of_a_boolean(condition: &Condition) -> bool {
     key.eq_ignore_ascii_case(SECURE_TRANSPORT)
         && operator.to_ascii_lowercase().contains("like")
         && values.iter().any(|v| v.contains(['*', '?']))
+}
+
+/// A text operator on the TLS version: AWS documents the key as a number, not how its text is spelled.
+fn is_text_of_a_number(condition: &Condition) -> bool {
+    let Condition {
+        operator,
+        key,
+        values: _,
+    } = condition;
+    let operator = operator.to_ascii_lowercase();
+    key.eq_ignore_ascii_case(TLS_VERSION) && !operator.starts_with("numeric") && operator != "null"
+}
+
+/// The statements without those whose conditions AWS doesn't document.
+fn told<'a>(
+    statements: impl IntoIterator<Item = &'a Statement>,
+    is_undocumented: fn(&Condition) -> bool,
+) -> impl Iterator<Item = &'a Statement> {
+    let documented = move |s: &&Statement| !s.conditions.iter().any(is_undocumented);
+    statements.into_iter().filter(documented)
 }
 
 /// Whether every request with a TLS version below `minimum` is refused, by whomever it is made.
@@ -48,7 +66,8 @@ pub fn minimum_tls<'a>(
     };
     older.iter().all(|version| {
         let request = Facts::default().is(SECURE_TRANSPORT, "true").is(TLS_VERSION, version);
-        cover(&denies(statements.clone(), &request, names_everyone), bucket_arn, &[])
+        let told = told(statements.clone(), is_text_of_a_number);
+        cover(&denies(told, &request, names_everyone), bucket_arn, &[])
     })
 }
 
@@ -108,8 +127,9 @@ fn cover(denies: &[Deny], bucket_arn: &str, except: &[&str]) -> bool {
         globs: except.iter().map(|a| Glob::literal(a, Case::Insensitive)).collect(),
     };
     let bucket = Glob::literal(bucket_arn, Case::Sensitive);
+    // A key has at least one character.
     let mut objects = bucket.clone();
-    objects.push_pattern("/*");
+    objects.push_pattern("/?*");
     [bucket, objects].iter().all(|resource| {
         let on_all_of_it = denies.iter().filter(|d| union_covers(resource, &[&d.resources]));
         let actions: Vec<_> = on_all_of_it.map(|d| &d.actions).chain([&excepted]).collect();

@@ -59,7 +59,8 @@ impl Facts {
         if values.is_empty() {
             return None;
         }
-        if name == "null" {
+        // "You can add IfExists to the end of any condition operator name except the Null condition."
+        if name == "null" && !if_exists {
             let absent = *fact == Fact::Absent;
             return any(values.iter().map(|v| match v.to_ascii_lowercase().as_str() {
                 "true" => Some(absent),
@@ -128,7 +129,7 @@ impl Compare {
             Fact::Is(have) => match self {
                 Self::Equal(case) => Some(Glob::literal(value, case).matches(have)),
                 Self::Like => Some(Glob::new(value, Case::Sensitive).matches(have)),
-                Self::Arn => Some(arn_like(value, have)),
+                Self::Arn => arn_like(value, have),
                 Self::Boolean => Some(value.eq_ignore_ascii_case(have)),
                 Self::Number { below, equal, above } => match Decimal::parse(have)?.cmp(&Decimal::parse(value)?) {
                     Ordering::Less => Some(below),
@@ -169,8 +170,8 @@ impl Compare {
             Self::Like => compare(Glob::new(value, Case::Sensitive), class),
             Self::Arn => {
                 let (values, classes) = (arn_parts(value), arn_parts(class));
-                if values.len() != classes.len() {
-                    return Some(false);
+                if values.len() != ARN_PARTS || classes.len() != ARN_PARTS {
+                    return None;
                 }
                 all(values
                     .iter()
@@ -182,19 +183,21 @@ impl Compare {
     }
 }
 
+/// arn:partition:service:region:account:resource
+const ARN_PARTS: usize = 6;
+
 fn arn_parts(arn: &str) -> Vec<&str> {
-    arn.splitn(6, ':').collect()
+    arn.splitn(ARN_PARTS, ':').collect()
 }
 
 /// "Each of the six colon-delimited components of the ARN is checked separately and each can include multi-character match
-/// wildcards (*) or single-character match wildcards (?)" (AWS IAM User Guide).
-fn arn_like(pattern: &str, arn: &str) -> bool {
+/// wildcards (*) or single-character match wildcards (?)" (AWS IAM User Guide). What AWS makes of a text with fewer of
+/// them, `*` included, or of a value that is no ARN, is not documented.
+fn arn_like(pattern: &str, arn: &str) -> Option<bool> {
     let (patterns, parts) = (arn_parts(pattern), arn_parts(arn));
-    patterns.len() == parts.len()
-        && patterns
-            .iter()
-            .zip(&parts)
-            .all(|(p, part)| Glob::new(p, Case::Sensitive).matches(part))
+    let all_there = patterns.len() == ARN_PARTS && parts.len() == ARN_PARTS;
+    let mut pairs = patterns.iter().zip(&parts);
+    all_there.then(|| pairs.all(|(p, part)| Glob::new(p, Case::Sensitive).matches(part)))
 }
 
 /// Three-valued "and".
@@ -235,7 +238,7 @@ mod tests {
 
     #[test]
     fn known_values_decide_and_unknown_ones_do_not() {
-        let cases: [(&str, &str, &[&str], Option<bool>); 24] = [
+        let cases: [(&str, &str, &[&str], Option<bool>); 25] = [
             ("Bool", "aws:SecureTransport", &["false"], Some(true)),
             ("bool", "AWS:securetransport", &["False"], Some(true)),
             ("Bool", "aws:SecureTransport", &["true"], Some(false)),
@@ -265,6 +268,7 @@ mod tests {
             ("Bool", "aws:SecureTransport", &[], None),
             ("NumericLessThan", "aws:SecureTransport", &["1.2"], None),
             ("NoSuchOperator", "aws:SecureTransport", &["false"], None),
+            ("NullIfExists", "aws:SecureTransport", &["false"], None),
         ];
         for (operator, key, values, expected) in cases {
             let got = plaintext().all_hold(&[condition(operator, key, values)]);
@@ -302,7 +306,33 @@ mod tests {
         let like = |pattern| facts.all_hold(&[condition("ArnLike", "aws:PrincipalArn", &[pattern])]);
         assert_eq!(like("arn:aws:iam::123456789012:role/aidp/*"), Some(true));
         assert_eq!(like("arn:aws:iam::*:role/*/trainer"), Some(true));
-        assert_eq!(like("arn:*/trainer"), Some(false), "a wildcard does not cross a colon");
+        assert_eq!(
+            like("arn:aws:iam::*/trainer:*"),
+            Some(false),
+            "a wildcard does not cross a colon"
+        );
+    }
+
+    #[test]
+    fn what_is_no_arn_says_nothing_about_arns() {
+        let facts = plaintext().is("aws:PrincipalArn", "arn:aws:iam::123456789012:role/aidp/trainer");
+        for (operator, key, value) in [
+            ("ArnEquals", "aws:SecureTransport", "false"),
+            ("ArnLike", "aws:SecureTransport", "arn:aws:s3:::*"),
+            ("ArnNotEquals", "aws:SecureTransport", "true"),
+            ("ArnNotLike", "aws:PrincipalArn", "arn:*"),
+            ("ArnNotEquals", "aws:PrincipalArn", "*"),
+            ("ArnLike", "aws:PrincipalArn", "arn:*/trainer"),
+        ] {
+            let got = facts.all_hold(&[condition(operator, key, &[value])]);
+            assert_eq!(got, None, "{operator} {key} {value}");
+        }
+        let classes = Facts::default().with(
+            "aws:PrincipalArn",
+            Fact::OneOf(vec!["arn:aws:iam::1:role/a".to_owned()]),
+        );
+        let unlike = condition("ArnNotLike", "aws:PrincipalArn", &["arn:*/b"]);
+        assert_eq!(classes.all_hold(&[unlike]), None);
     }
 
     #[test]
@@ -316,6 +346,7 @@ mod tests {
         assert_eq!(equals("arn:aws:iam::123456789012:role/*"), Some(true));
         assert_eq!(equals("arn:aws:iam::123456789012:role/ops/aidp-operator"), None);
         assert_eq!(equals("arn:aws:iam::123456789012:role/aidp/trainer"), Some(false));
-        assert_eq!(equals("arn:*/aidp-operator"), Some(false));
+        assert_eq!(equals("arn:aws:*:*:*:*/aidp-operator"), Some(true));
+        assert_eq!(equals("arn:aws:sts:*:*:*"), Some(false));
     }
 }

@@ -61,6 +61,8 @@ fn any_condition() -> impl Strategy<Value = Value> {
         json!({"StringNotEqualsIfExists": {"aws:SecureTransport": ["true", "True"]}}),
         json!({"StringLike": {"aws:SecureTransport": "f*"}}),
         json!({"Null": {"aws:SecureTransport": "false"}}),
+        json!({"ArnEquals": {"aws:SecureTransport": "false"}}),
+        json!({"ArnNotEquals": {"aws:PrincipalArn": "*"}}),
         json!({"Bool": {"aws:SecureTransport": "true"}}),
         json!({"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
         json!({"NumericLessThan": {"s3:TlsVersion": 1.3}}),

@@ -215,6 +215,10 @@ fn documented_forms_count_for_what_they_refuse() {
             "a wildcard for the slash",
             resources(json!([BUCKET, "arn:aws:s3:::train-data?*"])),
         ),
+        (
+            "keys with a character at least",
+            resources(json!([BUCKET, "arn:aws:s3:::train-data/?*"])),
+        ),
         ("duplicates", resources(json!([BUCKET, BUCKET, OBJECTS, OBJECTS]))),
         ("other services' actions beside", actions(json!(["iam:*", "s3:*"]))),
         ("at least one letter", actions(json!("s3:?*"))),
@@ -236,6 +240,18 @@ fn documented_forms_count_for_what_they_refuse() {
         (
             "not like a wildcard",
             condition(json!({"StringNotLike": {"aws:SecureTransport": "t*"}})),
+        ),
+        (
+            "a boolean that is compared as an ARN",
+            condition(json!({"ArnEquals": {"aws:SecureTransport": "false"}})),
+        ),
+        (
+            "no boolean of ARNs' kind",
+            condition(json!({"ArnNotLike": {"aws:SecureTransport": "true"}})),
+        ),
+        (
+            "an operator that does not exist",
+            condition(json!({"NullIfExists": {"aws:SecureTransport": "false"}})),
         ),
         (
             "case counts in StringEquals",
@@ -415,7 +431,12 @@ fn a_minimum_version_counts_if_every_older_one_is_refused() {
         (tls("NumericNotEquals", json!("1.3")), true, true),
         (tls("NumericLessThan", json!("1.1")), false, false),
         (tls("NumericGreaterThan", json!("1.2")), false, false),
-        (tls("StringEquals", json!(["1.0", "1.1"])), true, false),
+        // The key is a number, and how its text is spelled is not documented.
+        (tls("StringEquals", json!(["1.0", "1.1", "1.2"])), false, false),
+        (tls("StringNotEquals", json!("1.3")), false, false),
+        (tls("StringLike", json!("1.?")), false, false),
+        (tls("ArnNotEquals", json!("1.3")), false, false),
+        (tls("Null", json!("false")), true, true),
         (deny(json!({})), false, false),
     ];
     for (statement, v12, v13) in cases {
@@ -483,6 +504,16 @@ fn a_role_is_kept_from_writing_only_by_a_deny_of_everything_but_reads() {
             false,
         ),
         ("over plaintext only", deny(json!({"NotAction": READ_ACTIONS})), false),
+        (
+            "everybody but everybody",
+            deny(json!({"Condition": {"ArnNotEquals": {"aws:PrincipalArn": "*"}}})),
+            false,
+        ),
+        (
+            "everybody but an ARN cut short",
+            deny(json!({"Condition": {"ArnNotLike": {"aws:PrincipalArn": "arn:*"}}})),
+            false,
+        ),
     ];
     for (name, statement, expected) in cases {
         let list = statements(&json!([statement]));
