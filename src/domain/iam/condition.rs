@@ -163,8 +163,14 @@ impl CompiledCondition {
 
     /// Whether the condition holds in every request that has these values for these keys, whatever else it has.
     pub fn always_holds(&self, known: &Context) -> bool {
-        let decided = !known.values(&self.key).is_empty() && !self.values.iter().any(Template::has_variables);
-        decided && self.is_met(known)
+        let values = known.values(&self.key);
+        let decided = !values.is_empty() && !self.values.iter().any(Template::has_variables);
+        // What is no value of the operator's kind agrees with nothing, and a negated operator would hold. AWS documents
+        // nothing of the sort: no proof.
+        let own = self.values.iter().map(Template::source);
+        let mut texts = own.chain(values.iter().map(String::as_str));
+        let readable = !self.values.is_empty() && texts.all(|text| is_readable(self.operator.test, text));
+        decided && (!self.operator.negated || readable) && self.is_met(known)
     }
 
     /// Whether the condition holds for a request with this context.
@@ -215,6 +221,18 @@ fn holds(test: Test, own: &Template, value: &str, context: &Context) -> bool {
         Test::Arn => arn_like(own, value, context),
         // Handled before any value is looked at.
         Test::Absent => false,
+    }
+}
+
+/// Whether a text is a value of the test's kind.
+fn is_readable(test: Test, value: &str) -> bool {
+    match test {
+        Test::StringEquals | Test::StringEqualsIgnoreCase | Test::StringLike | Test::Binary => true,
+        Test::Numeric(_) => Decimal::parse(value).is_some(),
+        Test::Date(_) => instant(value).is_some(),
+        Test::Bool | Test::Absent => boolean(value).is_some(),
+        Test::IpAddress => network(value).is_some(),
+        Test::Arn => value == "*" || value.splitn(6, ':').count() == 6,
     }
 }
 

@@ -216,3 +216,54 @@ fn an_operator_that_does_not_exist_is_an_error() {
         assert_eq!(error, Err(UnknownOperator(operator.to_owned())));
     }
 }
+
+#[test]
+fn a_negated_operator_always_holds_only_for_values_of_its_kind() {
+    let known = Context::from_iter([
+        ("aws:PrincipalArn", "arn:aws:iam::123456789012:role/etl"),
+        ("aws:PrincipalAccount", "123456789012"),
+    ]);
+    for (operator, key, values, expected) in [
+        ("ArnNotEquals", "aws:PrincipalArn", vec!["arn:aws:iam::*:role/a"], true),
+        (
+            "ArnNotEquals",
+            "aws:PrincipalArn",
+            vec!["arn:aws:iam::*:role/etl"],
+            false,
+        ),
+        ("ArnNotLike", "aws:PrincipalArn", vec!["arn:*:role/a"], false),
+        (
+            "ArnNotLike",
+            "aws:PrincipalArn",
+            vec!["arn:aws:iam::*:role/a", "etl"],
+            false,
+        ),
+        ("ArnNotLike", "aws:PrincipalArn", vec![], false),
+        (
+            "ArnNotLike",
+            "aws:PrincipalAccount",
+            vec!["arn:aws:iam::*:role/a"],
+            false,
+        ),
+        ("NumericNotEquals", "aws:PrincipalAccount", vec!["1"], true),
+        ("NumericNotEquals", "aws:PrincipalAccount", vec!["one"], false),
+        ("NotIpAddress", "aws:PrincipalArn", vec!["10.0.0.0/8"], false),
+        ("StringNotEquals", "aws:PrincipalAccount", vec!["210987654321"], true),
+        ("StringNotLike", "aws:PrincipalTag/team", vec!["a"], false),
+        (
+            "ArnLike",
+            "aws:PrincipalArn",
+            vec!["etl", "arn:aws:iam::*:role/*"],
+            true,
+        ),
+        ("ArnLike", "aws:PrincipalArn", vec!["*"], true),
+    ] {
+        let condition = Condition {
+            operator: operator.to_owned(),
+            key: key.to_owned(),
+            values: values.iter().map(|v| (*v).to_owned()).collect(),
+        };
+        let compiled = CompiledCondition::new(&condition, Version::V2012).unwrap();
+        assert_eq!(compiled.always_holds(&known), expected, "{operator} {key} {values:?}");
+    }
+}
