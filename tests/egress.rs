@@ -178,6 +178,47 @@ spec: {}
 }
 
 #[test]
+fn a_rule_that_selects_by_labels_of_a_namespace_not_given_is_exit_code_3() {
+    const NAMESPACE: &str = "{apiVersion: v1, kind: Namespace, metadata: {name: ml, labels: {team: ml}}}\n";
+    let policy = POLICY.replace("kubernetes.io/metadata.name: ml", "team: ml");
+    let elsewhere = TRAIN.replace("namespace: ml", "namespace: web");
+    let unlabelled = NAMESPACE.replace("name: ml, labels: {team: ml}", "name: web");
+    for (more, expected) in [
+        ("", 0),
+        (elsewhere.as_str(), 3),
+        (&format!("{elsewhere}---\n{unlabelled}"), 0),
+    ] {
+        let dir = directory(&[
+            ("app/train.yaml", &format!("{TRAIN}---\n{NAMESPACE}")),
+            ("app/https.yaml", HTTPS),
+            ("app/more.yaml", more),
+            ("policy.yaml", &policy),
+        ]);
+        let text = aidp(dir.path(), &["-f", "app", "--policy", "policy.yaml"]);
+        assert_eq!(text.status.code(), Some(expected), "{more}");
+        let json = aidp(dir.path(), &["-f", "app", "--policy", "policy.yaml", "-o", "json"]);
+        assert_eq!((json.status.code(), json_of(&json)), (Some(expected), json!([])));
+        let said = errors(&json).contains(
+            "not judged: whether the rule training applies hangs on the labels of the namespace web, which is not among the \
+             manifests",
+        );
+        assert_eq!(said, expected == 3, "{}", errors(&json));
+    }
+}
+
+#[test]
+fn a_byte_order_mark_and_carriage_returns_are_no_content() {
+    let windows = format!("\u{feff}{TRAIN}---\n{HTTPS}").replace('\n', "\r\n");
+    let dir = directory(&[("app.yaml", &windows)]);
+    let output = aidp(dir.path(), &["-f", "app.yaml", "-o", "json"]);
+    assert_eq!((output.status.code(), errors(&output)), (Some(0), String::new()));
+    assert_eq!(
+        json_of(&output)[0]["egress"][0]["policies"],
+        json!(["NetworkPolicy/ml/https"])
+    );
+}
+
+#[test]
 fn a_workload_that_nothing_restricts_exceeds_unless_the_operator_is_counted_in() {
     let dir = directory(&[("train.yaml", TRAIN), ("p/adpp.yaml", POLICY)]);
     let args = ["-f", "train.yaml", "--policy", "p/adpp.yaml"];

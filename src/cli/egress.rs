@@ -30,8 +30,8 @@ enum Verdict {
 
 /// Say what workloads can reach outside the cluster, from their manifests alone.
 ///
-/// Reads Deployments, StatefulSets, DaemonSets, Jobs, CronJobs, ReplicaSets, ReplicationControllers, Pods, Namespaces,
-/// NetworkPolicies, AdminNetworkPolicies, BaselineAdminNetworkPolicies and ClusterNetworkPolicies; other kinds are ignored.
+/// Reads Deployments, StatefulSets, DaemonSets, Jobs, CronJobs, ReplicaSets, ReplicationControllers, Pods, KubeVirt's
+/// virtual machines, Namespaces, NetworkPolicies, AdminNetworkPolicies, BaselineAdminNetworkPolicies and ClusterNetworkPolicies; other kinds are ignored.
 /// Exit code 0: done, and nothing exceeds the policy; 1: something does; 2: bad input; 3: not everything that the policy is
 /// about could be judged, or it selects nothing.
 #[derive(Debug, clap::Args)]
@@ -115,7 +115,11 @@ impl Egress {
             (Output::Text, Verdict::Fine) if self.policy.is_some() => print::line("Nothing exceeds the policy."),
             (Output::Text, Verdict::NotJudged(gaps)) => print::line(&format!("Not judged: {}.", gaps.join("; "))),
             (Output::Text, Verdict::Fine | Verdict::Exceeds) => print::text(found),
-            (Output::Json, _) => print::json(found),
+            (Output::Json, Verdict::NotJudged(gaps)) => {
+                eprintln!("aidp egress: not judged: {}", gaps.join("; "));
+                print::json(found)
+            }
+            (Output::Json, Verdict::Fine | Verdict::Exceeds) => print::json(found),
         };
         let code = match verdict {
             Verdict::Fine => ExitCode::SUCCESS,

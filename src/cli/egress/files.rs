@@ -104,5 +104,7 @@ pub(super) fn text(file: &Path) -> io::Result<String> {
     if u64::try_from(bytes.len()).is_ok_and(|n| n > MAX_FILE) {
         return Err(io::Error::other(format!("larger than {} MiB", MAX_FILE >> 20)));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8 text"))
+    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("not UTF-8 text"))?;
+    // A byte order mark, as some editors write it, is no content.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }

@@ -112,6 +112,7 @@ fn wanted(policy: &str, target: &EgressTarget) -> Result<WantedRule, (String, St
     let built = network_policy(target, &Facts::default(), identity);
     let selector = |of, s| Selector::parse(&label_selector(s)).map_err(|e| (field(of), e.to_string()));
     Ok(WantedRule {
+        name: target.name.clone(),
         namespaces: selector("namespaceSelector", &target.namespace_selector)?,
         pods: selector("podSelector", &target.pod_selector)?,
         policy: built.map_err(|e| (field("allow"), e.to_string()))?,

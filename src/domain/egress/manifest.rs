@@ -3,6 +3,9 @@
 //! Kinds that say nothing about egress are ignored. What the API server would refuse in the kinds that are read is an error
 //! with its field: a policy that is silently skipped or half understood would make the answer wrong.
 
+mod owners;
+mod pods;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -14,6 +17,9 @@ use serde_yaml::Value;
 use super::admin::{AdminKind, AdminPolicy};
 use super::network_policy::EgressPolicy;
 use super::selector::{Labels, NAMESPACE_NAME};
+use owners::Owned;
+use pods::{CronJob, PodObject, Templated};
+pub use pods::{PodShape, set_later};
 
 /// The most lists within lists.
 const MAX_LIST_DEPTH: usize = 8;
@@ -78,15 +84,6 @@ pub struct WorkloadName {
     pub name: String,
 }
 
-/// What selects the pods of a workload. Pods that one owner has given different labels stand side by side.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PodShape {
-    /// Labels of the pod.
-    pub labels: Labels,
-    /// It shares its node's network.
-    pub host_network: bool,
-}
-
 /// An object that bears on egress and is not analysed: a policy of another API, or of a kind that makes pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unread {
@@ -115,7 +112,7 @@ pub struct Manifests {
     pub unread: Vec<Unread>,
     /// Number of Kubernetes objects seen, of whatever kind.
     pub objects: usize,
-    owned: BTreeMap<WorkloadName, WorkloadName>,
+    owned: BTreeMap<WorkloadName, Owned>,
     seen: BTreeMap<(String, WorkloadName), Value>,
 }
 
@@ -133,6 +130,7 @@ struct Metadata {
     generate_name: Option<String>,
     namespace: Option<String>,
     labels: Option<Labels>,
+    annotations: Option<BTreeMap<String, Value>>,
     owner_references: Option<Vec<OwnerReference>>,
 }
 
@@ -144,52 +142,9 @@ struct OwnerReference {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PodSpec {
-    host_network: Option<bool>,
-}
-
-#[derive(Deserialize)]
-struct Template {
-    metadata: Option<TemplateMetadata>,
-    spec: Option<PodSpec>,
-}
-
-#[derive(Deserialize)]
-struct TemplateMetadata {
-    labels: Option<Labels>,
-}
-
-#[derive(Deserialize)]
 struct Named {
     #[serde(default)]
     metadata: Option<Metadata>,
-}
-
-#[derive(Deserialize)]
-struct PodObject {
-    spec: PodSpec,
-}
-
-#[derive(Deserialize)]
-struct Templated {
-    spec: TemplatedSpec,
-}
-
-#[derive(Deserialize)]
-struct TemplatedSpec {
-    template: Template,
-}
-
-#[derive(Deserialize)]
-struct CronJob {
-    spec: CronJobSpec,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CronJobSpec {
-    job_template: Templated,
 }
 
 /// Where an object comes from.
@@ -241,20 +196,9 @@ impl Manifests {
         true
     }
 
-    /// Sorts out what can only be said when all files are read: what has an owner is that owner's. If the owner is given
-    /// itself, it says what its pods look like; else its pods do.
+    /// Sorts out what can only be said when all files are read: what has an owner is that owner's.
     pub fn finish(&mut self) {
-        let given: BTreeSet<WorkloadName> = self.workloads.keys().cloned().collect();
-        for (owned, owner) in std::mem::take(&mut self.owned) {
-            let known = given.contains(&owner);
-            if !known && owned.kind != "Pod" {
-                continue;
-            }
-            let shapes = self.workloads.remove(&owned).unwrap_or_default();
-            if !known {
-                self.workloads.entry(owner).or_default().extend(shapes);
-            }
-        }
+        owners::merge(&mut self.workloads, &std::mem::take(&mut self.owned));
         self.seen.clear();
     }
 
@@ -313,6 +257,10 @@ impl Manifests {
         };
         match (head.api_version, head.kind) {
             (None, None) => self.skipped(at, "no apiVersion and no kind"),
+            // A chart's Chart.yaml has an apiVersion, a pipeline's configuration a kind.
+            (None, _) | (_, None) if !["metadata", "spec", "items"].iter().any(|f| value.get(f).is_some()) => {
+                self.skipped(at, "neither metadata nor spec");
+            }
             (None, Some(_)) => self.problem(at, None, "apiVersion", "missing"),
             (Some(_), None) => self.problem(at, None, "kind", "missing"),
             (Some(api_version), Some(kind)) => match kind.strip_suffix("List") {
@@ -349,16 +297,23 @@ impl Manifests {
 
     fn object(&mut self, at: At<'_>, value: &Value, api_version: &str, kind: &str) {
         self.objects += 1;
-        let group = api_version.split_once('/').map_or("", |(group, _)| group);
-        let subject = match (group, kind) {
-            ("", "Namespace" | "Pod" | "ReplicationController")
-            | ("apps" | "extensions", "Deployment" | "ReplicaSet" | "DaemonSet" | "StatefulSet")
-            | ("batch", "Job" | "CronJob")
-            | ("networking.k8s.io", "NetworkPolicy") => true,
-            _ => AdminKind::of(api_version, kind).is_some(),
-        };
+        let group = group_of(api_version);
+        let workload = workload_api(group, kind);
+        if let Some(served) = workload.filter(|served| !serves(served, group)) {
+            let (file, document) = (at.file, at.document);
+            self.warnings.push(format!(
+                "{file}, document {document}: no API server has a {kind} in {api_version}; read as {served}"
+            ));
+        }
+        let subject = workload.is_some()
+            || matches!(
+                (group, kind),
+                ("", "Namespace") | ("networking.k8s.io", "NetworkPolicy")
+            )
+            || AdminKind::of(api_version, kind).is_some();
         if !subject {
-            let is_workload = || value.get("spec").is_some_and(|spec| makes_pods(spec, 0));
+            let is_workload =
+                || POD_MAKERS.contains(&(group, kind)) || value.get("spec").is_some_and(|spec| makes_pods(spec, 0));
             let makes = if is_other_policy(group, kind) {
                 ""
             } else if is_workload() {
@@ -401,15 +356,22 @@ impl Manifests {
                 self.namespaces.insert(name.name, metadata.labels.unwrap_or_default());
                 Ok(())
             }
-            "Pod" => typed::<PodObject>(value).map(|p| {
-                let labels = metadata.labels.clone();
-                self.workload(name, &metadata, labels, Some(&p.spec));
+            "Pod" => {
+                typed::<PodObject>(value).map(|p| self.workload(name, &metadata, p.shape(&metadata), p.has_ended()))
+            }
+            "VirtualMachineInstance" => typed::<PodObject>(value).map(|p| {
+                let shape = pods::of_machine(p.shape(&metadata), &metadata);
+                self.workload(name, &metadata, shape, p.has_ended());
             }),
-            "CronJob" => typed::<CronJob>(value).map(|c| self.templated(name, &metadata, c.spec.job_template.spec)),
+            "CronJob" => typed::<CronJob>(value).map(|c| {
+                let shape = c.spec.job_template.spec.shape(kind, &metadata);
+                self.workload(name, &metadata, shape, false);
+            }),
             "NetworkPolicy" => self.network_policy(value),
             _ => match AdminKind::of(api_version, kind) {
-                Some(kind) => self.admin_policy(kind, value),
-                None => typed::<Templated>(value).map(|t| self.templated(name, &metadata, t.spec)),
+                Some(admin) => self.admin_policy(admin, value),
+                None => typed::<Templated>(value)
+                    .map(|t| self.workload(name, &metadata, t.spec.shape(kind, &metadata), false)),
             },
         };
         if let Err((field, problem)) = added {
@@ -417,21 +379,11 @@ impl Manifests {
         }
     }
 
-    fn workload(&mut self, name: WorkloadName, metadata: &Metadata, labels: Option<Labels>, spec: Option<&PodSpec>) {
+    fn workload(&mut self, name: WorkloadName, metadata: &Metadata, shape: PodShape, ended: bool) {
         if let Some(owner) = controller(&name, metadata) {
-            self.owned.insert(name.clone(), owner);
+            self.owned.insert(name.clone(), Owned { owner, ended });
         }
-        let shape = PodShape {
-            labels: labels.unwrap_or_default(),
-            host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
-        };
         self.workloads.entry(name).or_default().insert(shape);
-    }
-
-    fn templated(&mut self, name: WorkloadName, metadata: &Metadata, spec: TemplatedSpec) {
-        let TemplatedSpec { template } = spec;
-        let labels = template.metadata.and_then(|m| m.labels);
-        self.workload(name, metadata, labels, template.spec.as_ref());
     }
 
     fn network_policy(&mut self, value: &Value) -> Result<(), (String, String)> {
@@ -491,6 +443,51 @@ fn controller(name: &WorkloadName, metadata: &Metadata) -> Option<WorkloadName> 
         kind: owner.kind.clone().unwrap_or_else(|| name.kind.clone()),
         name: owner.name.clone(),
     })
+}
+
+/// The kinds that make pods and are read, with the API version that has them today.
+const WORKLOADS: [(&str, &str); 11] = [
+    ("CronJob", "batch/v1"),
+    ("DaemonSet", "apps/v1"),
+    ("Deployment", "apps/v1"),
+    ("Job", "batch/v1"),
+    ("Pod", "v1"),
+    ("ReplicaSet", "apps/v1"),
+    ("ReplicationController", "v1"),
+    ("StatefulSet", "apps/v1"),
+    ("VirtualMachine", "kubevirt.io/v1"),
+    ("VirtualMachineInstance", "kubevirt.io/v1"),
+    ("VirtualMachineInstanceReplicaSet", "kubevirt.io/v1"),
+];
+/// Kinds that make pods without saying so: no containers stand in their spec.
+const POD_MAKERS: [(&str, &str); 9] = [
+    ("argoproj.io", "CronWorkflow"),
+    ("argoproj.io", "Workflow"),
+    ("flink.apache.org", "FlinkDeployment"),
+    ("pool.kubevirt.io", "VirtualMachinePool"),
+    ("serving.kserve.io", "InferenceService"),
+    ("sparkoperator.k8s.io", "ScheduledSparkApplication"),
+    ("sparkoperator.k8s.io", "SparkApplication"),
+    ("tekton.dev", "PipelineRun"),
+    ("tekton.dev", "TaskRun"),
+];
+
+/// The API version that serves a workload of this kind. Among Kubernetes' own groups a wrong one is a slip of the pen: what
+/// is meant is plain, and leaving it out would leave out its pods.
+fn workload_api(group: &str, kind: &str) -> Option<&'static str> {
+    const OWN: [&str; 4] = ["", "apps", "batch", "extensions"];
+    let (_, served) = WORKLOADS.iter().find(|(known, _)| *known == kind)?;
+    let right = serves(served, group) || (OWN.contains(&group) && OWN.contains(&group_of(served)));
+    right.then_some(*served)
+}
+
+/// Is (or was: `extensions/v1beta1`) it the group that has this kind?
+fn serves(served: &str, group: &str) -> bool {
+    group_of(served) == group || (group == "extensions" && group_of(served) == "apps")
+}
+
+fn group_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
 }
 
 /// Whether there are containers somewhere in a spec, as in those of training operators (PyTorchJob, RayCluster).

@@ -10,11 +10,11 @@ use serde::Serialize;
 use super::address::AddressSet;
 use super::excess::{Desired, Excess};
 use super::flows::{Flows, Reach};
-use super::manifest::{Manifests, PodShape, WorkloadName};
+use super::manifest::{Manifests, PodShape, WorkloadName, set_later};
 use super::network_policy::EgressPolicy;
 use super::port::{Ports, Protocol};
 use super::rule::{Peer, PolicyError};
-use super::selector::Selector;
+use super::selector::{Known, NAMESPACE_NAME, Selector};
 use super::union::{Effective, Isolation, Pod, Source, Union};
 
 /// A workload and what it can reach.
@@ -62,6 +62,8 @@ pub struct ReachablePeer {
 /// One rule of a policy to compare with.
 #[derive(Clone, Debug)]
 pub struct WantedRule {
+    /// Name.
+    pub name: String,
     /// Namespaces.
     pub namespaces: Selector,
     /// Pods.
@@ -100,6 +102,7 @@ impl<'a> Analysis<'a> {
         let manifests = self.manifests;
         let each = manifests.workloads.iter().map(|(name, shapes)| {
             let all: Vec<Effective> = shapes.iter().map(|s| self.effective(name, s)).collect();
+            self.doubts.extend(all.iter().flat_map(|e| names_reached(name, e)));
             let grants = all
                 .iter()
                 .flat_map(|e| &e.grants)
@@ -123,6 +126,11 @@ impl<'a> Analysis<'a> {
             rules.iter().any(|r| shapes.iter().any(|s| r.pods.matches(&s.labels)))
         });
         let nothing = (!selected).then(|| "the policy's rules select none of the workloads".to_owned());
+        let hanging = manifests.workloads.iter().flat_map(|(name, shapes)| {
+            let each = move |rule: &WantedRule| shapes.iter().find_map(|s| self.hangs(rule, name, s));
+            rules.iter().filter_map(each)
+        });
+        let hanging: BTreeSet<String> = hanging.collect();
         let unread = manifests.unread.iter().filter(|unread| match &unread.namespace {
             Some(namespace) => !concerned(namespace).is_empty(),
             None => true,
@@ -130,6 +138,7 @@ impl<'a> Analysis<'a> {
         let unread: BTreeSet<String> = unread.map(|u| format!("{} is not analysed", u.kind)).collect();
         nothing
             .into_iter()
+            .chain(hanging)
             .chain(unread)
             .chain(self.doubts.iter().cloned())
             .collect()
@@ -178,13 +187,113 @@ impl<'a> Analysis<'a> {
             host_network: shape.host_network,
         });
         self.doubts.extend(effective.doubts.iter().cloned());
+        let WorkloadName {
+            namespace,
+            kind,
+            name: own_name,
+        } = name;
         if shape.host_network {
-            let WorkloadName { namespace, kind, name } = name;
-            let doubt = format!("{kind} {namespace}/{name}: no policy applies to hostNetwork pods");
+            let doubt = format!("{kind} {namespace}/{own_name}: no policy applies to hostNetwork pods");
             self.doubts.insert(doubt);
+            return effective;
         }
+        if shape.other_networks {
+            self.doubts.insert(format!(
+                "{kind} {namespace}/{own_name}: has other networks besides the cluster's, where NetworkPolicies do not apply"
+            ));
+        }
+        self.doubts.extend(self.unsettled(name, shape));
         effective
     }
+
+    /// Policies of which it can't be told whether they select a pod.
+    fn unsettled(&self, name: &WorkloadName, shape: &PodShape) -> Vec<String> {
+        let mut out = Vec::new();
+        for policy in &self.manifests.admin_policies {
+            let namespaces = self.selects_namespace(&policy.subject.namespaces, &name.namespace);
+            let pods = selects_pod(&policy.subject.pods, shape);
+            if let (false, Some(why)) = (policy.rules.is_empty(), unknown(namespaces, pods, name)) {
+                out.push(format!(
+                    "whether {}/{} applies hangs on {why}",
+                    policy.kind, policy.name
+                ));
+            }
+        }
+        if !shape.labels.values().any(|value| set_later(value)) {
+            return out;
+        }
+        for policy in self.manifests.network_policies.iter().filter(|p| p.egress.is_some()) {
+            let here = Some(policy.namespace == name.namespace);
+            if let Some(why) = unknown(here, selects_pod(&policy.pods, shape), name) {
+                let (namespace, name) = (&policy.namespace, &policy.name);
+                out.push(format!(
+                    "whether NetworkPolicy/{namespace}/{name} applies hangs on {why}"
+                ));
+            }
+        }
+        out
+    }
+
+    /// Why it can't be told whether a rule selects a pod; None if it can.
+    fn hangs(&self, rule: &WantedRule, name: &WorkloadName, shape: &PodShape) -> Option<String> {
+        let namespaces = self.selects_namespace(&rule.namespaces, &name.namespace);
+        let why = unknown(namespaces, selects_pod(&rule.pods, shape), name)?;
+        Some(format!("whether the rule {} applies hangs on {why}", rule.name))
+    }
+
+    /// Of a namespace that is not among the manifests, no more is known than its name.
+    fn selects_namespace(&self, selector: &Selector, namespace: &str) -> Option<bool> {
+        let given = self.manifests.namespaces.contains_key(namespace);
+        let known = |key: &str| {
+            if given || key == NAMESPACE_NAME {
+                Known::Exactly
+            } else {
+                Known::Nothing
+            }
+        };
+        selector.decides(&self.manifests.namespace_labels(namespace), known)
+    }
+}
+
+fn selects_pod(selector: &Selector, shape: &PodShape) -> Option<bool> {
+    let known = |key: &str| match shape.labels.get(key) {
+        Some(value) if set_later(value) => Known::Presence,
+        Some(_) | None => Known::Exactly,
+    };
+    selector.decides(&shape.labels, known)
+}
+
+/// What it hangs on whether a pod is selected, if that is not known.
+fn unknown(namespaces: Option<bool>, pods: Option<bool>, name: &WorkloadName) -> Option<String> {
+    let WorkloadName { namespace, kind, name } = name;
+    match (namespaces, pods) {
+        (Some(false), _) | (_, Some(false)) | (Some(true), Some(true)) => None,
+        (None, _) => Some(format!(
+            "the labels of the namespace {namespace}, which is not among the manifests"
+        )),
+        (Some(true), None) => Some(format!(
+            "labels that the pods of {kind} {namespace}/{name} get only when they are made"
+        )),
+    }
+}
+
+/// Destinations outside that have no address here.
+fn names_reached(name: &WorkloadName, effective: &Effective) -> Vec<String> {
+    let WorkloadName { namespace, kind, name } = name;
+    let peers = effective
+        .grants
+        .iter()
+        .flat_map(|g| g.peers.iter().map(move |p| (&g.source, p)));
+    let reached = peers.filter_map(|(source, (peer, ports))| match peer {
+        Peer::Domains(_) => {
+            let by = policy_of(source).unwrap_or_default();
+            Some(format!(
+                "{kind} {namespace}/{name}: can also reach {peer}, {ports}, by {by}; which addresses those are is not known"
+            ))
+        }
+        Peer::Any | Peer::Pods { .. } | Peer::Nodes(_) | Peer::Within(_) => None,
+    });
+    reached.collect()
 }
 
 fn report(

@@ -112,6 +112,17 @@ impl Constraint {
     }
 }
 
+/// What is known of an object's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Its value, or that it is missing: as the labels say.
+    Exactly,
+    /// That it is there; its value is not.
+    Presence,
+    /// Nothing.
+    Nothing,
+}
+
 /// A label selector, normalised. The default selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Selector {
@@ -195,6 +206,29 @@ impl Selector {
             None => constraint.absent,
             Some(value) => constraint.values.contains(value),
         })
+    }
+
+    /// Does it select an object of which no more is known than `known` says of each key? None if that hangs on what is not.
+    pub fn decides(&self, labels: &Labels, known: impl Fn(&str) -> Known) -> Option<bool> {
+        let mut certain = true;
+        for (key, constraint) in &self.by_key {
+            let any_value = constraint.values == Values::AllBut(BTreeSet::new());
+            let no_value = constraint.values == Values::Only(BTreeSet::new());
+            let met = match (known(key), labels.get(key)) {
+                (Known::Exactly, None) => Some(constraint.absent),
+                (Known::Exactly, Some(value)) => Some(constraint.values.contains(value)),
+                (Known::Presence, _) if any_value || no_value => Some(any_value),
+                (Known::Nothing, _) if any_value && constraint.absent => Some(true),
+                (Known::Nothing, _) if constraint.is_impossible() => Some(false),
+                (Known::Presence | Known::Nothing, _) => None,
+            };
+            match met {
+                Some(true) => {}
+                Some(false) => return Some(false),
+                None => certain = false,
+            }
+        }
+        certain.then_some(true)
     }
 
     /// Does it select everything?

@@ -32,40 +32,126 @@ fn pod(name: &str, owner: &str) -> String {
     )
 }
 
-#[test]
-fn every_workload_kind_gives_its_pods_labels() {
-    let template = "{metadata: {labels: {app: x}}, spec: {hostNetwork: true}}";
-    let shape = PodShape {
-        labels: Labels::from([("app".into(), "x".into())]),
-        host_network: true,
+/// Labels as text, e.g. `app=x controller-uid=?`.
+fn labels_of(text: &str) -> Vec<String> {
+    let all = read(text);
+    assert_eq!(all.problems, []);
+    let shapes = all.workloads.into_values().flatten();
+    let text = |shape: PodShape| {
+        shape
+            .labels
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect::<Vec<_>>()
+            .join(" ")
     };
-    for (api, kind) in [
-        ("apps/v1", "Deployment"),
-        ("apps/v1", "StatefulSet"),
-        ("apps/v1", "DaemonSet"),
-        ("apps/v1", "ReplicaSet"),
-        ("batch/v1", "Job"),
-        ("v1", "ReplicationController"),
+    shapes.map(text).collect()
+}
+
+#[test]
+fn every_workload_kind_gives_its_pods_labels_and_what_its_controller_adds() {
+    let template = "{metadata: {labels: {app: x}}, spec: {hostNetwork: true}}";
+    for (api, kind, labels) in [
+        ("apps/v1", "Deployment", "app=x pod-template-hash=?"),
+        (
+            "apps/v1",
+            "StatefulSet",
+            "app=x apps.kubernetes.io/pod-index=? controller-revision-hash=? statefulset.kubernetes.io/pod-name=?",
+        ),
+        (
+            "apps/v1",
+            "DaemonSet",
+            "app=x controller-revision-hash=? pod-template-generation=?",
+        ),
+        ("apps/v1", "ReplicaSet", "app=x"),
+        (
+            "batch/v1",
+            "Job",
+            "app=x batch.kubernetes.io/controller-uid=? batch.kubernetes.io/job-name=w controller-uid=? job-name=w",
+        ),
+        ("v1", "ReplicationController", "app=x"),
+        (
+            "kubevirt.io/v1",
+            "VirtualMachine",
+            "app=x kubevirt.io=virt-launcher kubevirt.io/created-by=? kubevirt.io/nodeName=? vm.kubevirt.io/name=w",
+        ),
     ] {
-        let all = read(&format!(
-            "{{apiVersion: {api}, kind: {kind}, metadata: {{name: w}}, spec: {{template: {template}}}}}"
-        ));
-        let name = WorkloadName {
-            namespace: "default".into(),
-            kind: kind.into(),
-            name: "w".into(),
-        };
-        assert_eq!(all.problems, []);
-        assert_eq!(all.workloads, BTreeMap::from([(name, BTreeSet::from([shape.clone()]))]));
+        let text =
+            format!("{{apiVersion: {api}, kind: {kind}, metadata: {{name: w}}, spec: {{template: {template}}}}}");
+        let all = read(&text);
+        let (name, shapes) = all.workloads.into_iter().next().unwrap();
+        assert_eq!(
+            (name.namespace.as_str(), name.kind.as_str(), name.name.as_str()),
+            ("default", kind, "w")
+        );
+        assert!(shapes.iter().all(|s| s.host_network) && shapes.len() == 1, "{kind}");
+        assert_eq!(labels_of(&text), [labels], "{kind}");
     }
     let cron = format!(
         "{{apiVersion: batch/v1, kind: CronJob, metadata: {{name: w}}, \
          spec: {{jobTemplate: {{spec: {{template: {template}}}}}}}}}"
     );
     assert_eq!(
-        read(&cron).workloads.into_values().collect::<Vec<_>>(),
-        [BTreeSet::from([shape])]
+        labels_of(&cron),
+        ["app=x batch.kubernetes.io/controller-uid=? batch.kubernetes.io/job-name=? controller-uid=? job-name=?"]
     );
+    let by_hand = format!(
+        "{{apiVersion: batch/v1, kind: Job, metadata: {{name: w}}, spec: {{manualSelector: true, template: {template}}}}}"
+    );
+    assert_eq!(labels_of(&by_hand), ["app=x"]);
+}
+
+#[test]
+fn networks_besides_the_cluster_s_are_noticed() {
+    let others = |text: &str| read(text).workloads.into_values().flatten().any(|s| s.other_networks);
+    let pod = |annotations: &str| {
+        format!("{{apiVersion: v1, kind: Pod, metadata: {{name: p, annotations: {annotations}}}, spec: {{}}}}")
+    };
+    assert!(others(&pod("{k8s.v1.cni.cncf.io/networks: sriov-a}")));
+    assert!(!others(&pod("{k8s.v1.cni.cncf.io/networks: ''}")));
+    assert!(!others(&pod("{prometheus.io/scrape: true}")));
+    assert!(others(&DEPLOYMENT.replace(
+        "{labels:",
+        "{annotations: {k8s.v1.cni.cncf.io/networks: sriov-a}, labels:"
+    )));
+    let machine = |networks: &str| {
+        format!(
+            "{{apiVersion: kubevirt.io/v1, kind: VirtualMachine, metadata: {{name: v}}, \
+             spec: {{template: {{spec: {{networks: {networks}}}}}}}}}"
+        )
+    };
+    assert!(others(&machine(
+        "[{name: a, pod: {}}, {name: b, multus: {networkName: l2}}]"
+    )));
+    assert!(!others(&machine("[{name: a, pod: {}}]")));
+}
+
+#[test]
+fn a_workload_under_a_wrong_group_of_kubernetes_is_read_and_a_policy_is_not() {
+    let slip = read("{apiVersion: apps/v1, kind: Pod, metadata: {name: p}, spec: {}}");
+    assert_eq!((slip.workloads.len(), slip.problems, slip.unread), (1, vec![], vec![]));
+    assert_eq!(
+        slip.warnings,
+        ["in.yaml, document 1: no API server has a Pod in apps/v1; read as v1"]
+    );
+    assert_eq!(
+        read(&DEPLOYMENT.replace("apps/v1", "extensions/v1beta1")).warnings,
+        [""; 0]
+    );
+    // Another project's Job is another kind, and a policy that no API server takes restricts nobody.
+    for other in [
+        "{apiVersion: batch.volcano.sh/v1alpha1, kind: Job, metadata: {name: j}, spec: {tasks: [{template: {spec: \
+         {containers: []}}}]}}",
+        "{apiVersion: extensions/v1beta1, kind: NetworkPolicy, metadata: {name: n}, spec: {podSelector: {}}}",
+        "{apiVersion: sparkoperator.k8s.io/v1beta2, kind: SparkApplication, metadata: {name: s}, spec: {image: i}}",
+    ] {
+        let all = read(other);
+        assert_eq!(
+            (all.workloads.len(), all.network_policies.len(), all.unread.len()),
+            (0, 0, 1),
+            "{other}"
+        );
+    }
 }
 
 #[test]
@@ -85,6 +171,54 @@ fn what_has_an_owner_is_listed_as_that_owner() {
     );
     assert_eq!(workloads(&replicas), ["ml/ReplicaSet/gone"]);
     assert_eq!(read(&replicas).workloads.values().next().unwrap().len(), 2);
+}
+
+#[test]
+fn a_pod_that_no_longer_looks_like_its_owner_s_template_counts_beside_it() {
+    let chain = |phase: &str| {
+        format!(
+            "{DEPLOYMENT}\n---\n{}\n---\n{}",
+            "{apiVersion: apps/v1, kind: ReplicaSet, metadata: {name: d-1, namespace: ml, ownerReferences: \
+             [{kind: Deployment, name: d, controller: true}]}, spec: {template: {metadata: {labels: {app: old}}}}}",
+            pod("odd", "{kind: ReplicaSet, name: d-1, controller: true}")
+                .replace("spec: {}", &format!("spec: {{}}, status: {{phase: {phase}}}")),
+        )
+    };
+    assert_eq!(workloads(&chain("Running")), ["ml/Deployment/d"]);
+    assert_eq!(
+        labels_of(&chain("Running")),
+        ["app=odd", "app=train pod-template-hash=?"]
+    );
+    assert_eq!(labels_of(&chain("Succeeded")), ["app=train pod-template-hash=?"]);
+}
+
+#[test]
+fn pods_are_their_deployment_s_though_the_replica_set_between_is_not_given() {
+    let owner = "{kind: ReplicaSet, name: d-5d8f, controller: true}";
+    let hashed = pod("p", owner).replace("{app: p}", "{app: train, pod-template-hash: 5d8f}");
+    assert_eq!(workloads(&format!("{DEPLOYMENT}\n---\n{hashed}")), ["ml/Deployment/d"]);
+    assert_eq!(workloads(&hashed), ["ml/ReplicaSet/d-5d8f"]);
+    assert_eq!(
+        workloads(&format!(
+            "{DEPLOYMENT}\n---\n{}",
+            hashed.replace("hash: 5d8f", "hash: other")
+        )),
+        ["ml/Deployment/d", "ml/ReplicaSet/d-5d8f"]
+    );
+}
+
+#[test]
+fn owners_that_own_each_other_hide_nothing() {
+    let circle = format!(
+        "{}\n---\n{}",
+        pod("a", "{kind: Pod, name: b, controller: true}"),
+        pod("b", "{kind: Pod, name: a, controller: true}")
+    );
+    assert_eq!(workloads(&circle), ["ml/Pod/a", "ml/Pod/b"]);
+    assert_eq!(
+        workloads(&pod("a", "{kind: Pod, name: a, controller: true}")),
+        ["ml/Pod/a"]
+    );
 }
 
 #[test]
@@ -204,11 +338,26 @@ fn malformed_objects_are_problems() {
         ["in.yaml, document 1, Pod: metadata.name: missing"]
     );
     assert_eq!(
-        problems("{apiVersion: v1, kind: List, items: [{kind: Pod}]}"),
+        problems("{apiVersion: v1, kind: List, items: [{kind: Pod, metadata: {}}]}"),
         ["in.yaml, document 1, items[0]: apiVersion: missing"]
     );
     assert_eq!(problems("a: [1").len(), 1);
     assert_eq!(problems("a: 1\na: 2").len(), 1);
+}
+
+#[test]
+fn files_of_other_tools_that_share_a_field_with_manifests_are_skipped() {
+    for text in [
+        "apiVersion: v2\nname: chart\nversion: 1.0.0",
+        "kind: pipeline\nsteps: []",
+    ] {
+        let all = read(text);
+        assert_eq!((all.objects, all.problems), (0, vec![]), "{text}");
+        assert_eq!(
+            all.warnings,
+            ["in.yaml, document 1: skipped, no Kubernetes object (neither metadata nor spec)"]
+        );
+    }
 }
 
 #[test]
@@ -256,7 +405,7 @@ fn a_bomb_of_aliases_and_endless_nesting_are_refused() {
 
 #[test]
 fn problems_are_bounded() {
-    let all = "---\n{kind: Pod}\n".repeat(1_000);
+    let all = "---\n{kind: Pod, metadata: {}}\n".repeat(1_000);
     assert_eq!(problems(&all).len(), MAX_PROBLEMS);
 }
 

@@ -29,6 +29,7 @@ fn wanted(egress: &Value) -> WantedRule {
     let object =
         json!({"metadata": {"name": "aidp"}, "spec": {"podSelector": {}, "policyTypes": ["Egress"], "egress": egress}});
     WantedRule {
+        name: "training".into(),
         namespaces: Selector::namespace("ml"),
         pods: Selector::label("app", "train"),
         policy: serde_json::from_value(object).unwrap(),
@@ -142,6 +143,93 @@ fn namespace_labels_of_manifests_decide_and_the_name_is_always_one() {
     assert!(none(TRAIN.to_owned() + namespace + &anp("{team: x}")));
     assert!(!none(TRAIN.to_owned() + &anp("{team: x}")));
     assert!(none(TRAIN.to_owned() + &anp("{kubernetes.io/metadata.name: ml}")));
+}
+
+fn analysed(text: &str) -> (Vec<WorkloadReport>, Vec<String>) {
+    let manifests = manifests(text);
+    let mut analysis = Analysis::new(&manifests, Vec::new());
+    let found = analysis.reachable();
+    (found, analysis.doubts.into_iter().collect())
+}
+
+#[test]
+fn a_job_s_pods_have_the_job_s_name_as_label() {
+    let job = "{apiVersion: batch/v1, kind: Job, metadata: {name: train, namespace: ml}, spec: {template: {spec: {}}}}\n---\n";
+    let selecting = |selector: &str| job.to_owned() + &policy("p", "[]").replace("podSelector: {}", selector);
+    for key in ["job-name", "batch.kubernetes.io/job-name"] {
+        let (found, doubts) = analysed(&selecting(&format!("podSelector: {{matchLabels: {{{key}: train}}}}")));
+        assert_eq!((found[0].isolated, doubts), (true, vec![]), "{key}");
+        let (found, doubts) = analysed(&selecting(&format!("podSelector: {{matchLabels: {{{key}: other}}}}")));
+        assert_eq!((found[0].isolated, doubts), (false, vec![]), "{key}");
+    }
+}
+
+#[test]
+fn a_policy_that_selects_by_a_label_of_the_controller_is_a_doubt() {
+    let selecting = |selector: &str| {
+        TRAIN.to_owned() + &policy("p", "[]").replace("podSelector: {}", &format!("podSelector: {selector}"))
+    };
+    let (found, doubts) = analysed(&selecting("{matchLabels: {pod-template-hash: 5d8f}}"));
+    assert!(!found[0].isolated);
+    assert_eq!(
+        doubts,
+        [
+            "whether NetworkPolicy/ml/p applies hangs on labels that the pods of Deployment ml/train get only when they \
+          are made"
+        ]
+    );
+    let (found, doubts) = analysed(&selecting(
+        "{matchExpressions: [{key: pod-template-hash, operator: Exists}]}",
+    ));
+    assert_eq!((found[0].isolated, doubts), (true, vec![]));
+    let (found, doubts) = analysed(&selecting("{matchLabels: {pod-template-hash: 5d8f, app: serve}}"));
+    assert_eq!((found[0].isolated, doubts), (false, vec![]));
+}
+
+#[test]
+fn an_admin_policy_for_a_label_of_a_namespace_that_is_not_given_is_a_doubt() {
+    let anp = "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {name: open}, spec: \
+               {priority: 1, subject: {namespaces: {matchLabels: {team: x}}}, egress: [{action: Allow, to: [{networks: \
+               [0.0.0.0/0]}]}]}}\n---\n";
+    let (_, doubts) = analysed(&(TRAIN.to_owned() + anp));
+    assert_eq!(
+        doubts,
+        [
+            "whether AdminNetworkPolicy/open applies hangs on the labels of the namespace ml, which is not among the manifests"
+        ]
+    );
+    let given = "{apiVersion: v1, kind: Namespace, metadata: {name: ml}}\n---\n";
+    assert_eq!(analysed(&(TRAIN.to_owned() + anp + given)).1, [""; 0]);
+}
+
+#[test]
+fn names_that_an_admin_policy_opens_are_said_though_they_have_no_address() {
+    let anp = "{apiVersion: policy.networking.k8s.io/v1alpha1, kind: AdminNetworkPolicy, metadata: {name: a}, spec: \
+               {priority: 1, subject: {namespaces: {}}, egress: [{action: Allow, to: [{domainNames: ['*.example.com']}], \
+               ports: [{portNumber: {port: 443, protocol: TCP}}]}, {action: Deny, to: [{networks: [0.0.0.0/0, '::/0']}]}]}}\n---\n";
+    let (found, doubts) = analysed(&(TRAIN.to_owned() + anp));
+    assert_eq!(found[0].egress, []);
+    assert_eq!(
+        doubts,
+        [
+            "Deployment ml/train: can also reach names *.example.com, TCP/443, by AdminNetworkPolicy/a; which addresses those \
+          are is not known"
+        ]
+    );
+}
+
+#[test]
+fn networks_where_no_policy_applies_are_a_doubt() {
+    let text = TRAIN.replace(
+        "{labels:",
+        "{annotations: {k8s.v1.cni.cncf.io/networks: sriov-a}, labels:",
+    );
+    let (found, doubts) = analysed(&(text + &policy("none", "[]")));
+    assert!(found[0].isolated);
+    assert_eq!(
+        doubts,
+        ["Deployment ml/train: has other networks besides the cluster's, where NetworkPolicies do not apply"]
+    );
 }
 
 #[test]

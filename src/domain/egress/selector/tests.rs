@@ -85,6 +85,28 @@ fn malformed_expressions_are_refused_with_their_position() {
 }
 
 #[test]
+fn what_is_not_known_decides_only_where_any_value_would() {
+    let decides = |selector: &Selector, known: Known| selector.decides(&labels(&[("app", "a")]), |_| known);
+    for (operator, values, exactly, presence, nothing) in [
+        ("In", &["a"][..], Some(true), None, None),
+        ("In", &["b"][..], Some(false), None, None),
+        ("NotIn", &["a"][..], Some(false), None, None),
+        ("Exists", &[], Some(true), Some(true), None),
+        ("DoesNotExist", &[], Some(false), Some(false), None),
+    ] {
+        let selector = of("app", operator, values);
+        let found = [Known::Exactly, Known::Presence, Known::Nothing].map(|known| decides(&selector, known));
+        assert_eq!(found, [exactly, presence, nothing], "{operator} {values:?}");
+    }
+    assert_eq!(decides(&Selector::everything(), Known::Nothing), Some(true));
+    // One requirement that surely fails is enough.
+    let both = Selector::parse(&raw(&[expression("app", "In", &["b"]), expression("x", "Exists", &[])])).unwrap();
+    let known = |key: &str| if key == "app" { Known::Exactly } else { Known::Nothing };
+    assert_eq!(both.decides(&labels(&[("app", "a")]), known), Some(false));
+    assert_eq!(both.decides(&labels(&[("app", "b")]), known), None);
+}
+
+#[test]
 fn a_narrower_selector_is_a_subset_of_a_wider_one() {
     assert!(of("a", "In", &["x"]).is_subset(&of("a", "In", &["x", "y"])));
     assert!(of("a", "In", &["x"]).is_subset(&of("a", "NotIn", &["y"])));
