@@ -78,6 +78,14 @@ impl Delivery<'_> {
             }
             Err(error) => return self.unread(error),
         }
+        // What can't be read is not taken for harmless: the logs would be lost unseen.
+        let unread = [
+            seen.encryption.as_ref().and_then(|read| read.as_ref().err()),
+            seen.access_logging.as_ref().and_then(|read| read.as_ref().err()),
+        ];
+        if let Some(obstacle) = unread.into_iter().flatten().find_map(|error| self.unread(error)) {
+            return Some(obstacle);
+        }
         if let Some(Ok(EncryptionState::Rules(rules))) = &seen.encryption {
             let kms = |a: &&str| a.starts_with("aws:kms");
             if let Some(algorithm) = rules.iter().filter_map(|r| r.algorithm.as_deref()).find(kms) {

@@ -276,23 +276,69 @@ fn a_target_that_cannot_be_read_stops_the_switch_and_not_what_is_on() {
         ),
         (ErrorClass::Transient, Disposition::Unobserved),
     ] {
-        let unread = || BucketObservation {
+        let policy = BucketObservation {
             policy: Some(Err(failed("GetBucketPolicy", class, "x"))),
             ..log_bucket()
         };
-        let switch = plan_of(&logged("Enforce"), &fresh(), unread());
-        assert_eq!(
-            (switch.findings[0].disposition, operations(&switch)),
-            (disposition, vec![])
-        );
-        let stays = plan_of(&logged("Enforce"), &on, unread());
-        assert_eq!(brief(&stays), ["S3.AccessLogging accessLogging.bucket Note: unknown"]);
-        assert_eq!(
-            stays.state,
-            TargetState::Compliant,
-            "S3 took the target when it was set"
-        );
+        let encryption = BucketObservation {
+            encryption: Some(Err(failed("GetBucketEncryption", class, "x"))),
+            ..log_bucket()
+        };
+        let logging = BucketObservation {
+            access_logging: Some(Err(failed("GetBucketLogging", class, "x"))),
+            ..log_bucket()
+        };
+        let region = BucketObservation {
+            region: Err(failed("HeadBucket", class, "x")),
+            ..log_bucket()
+        };
+        for unread in [policy, encryption, logging, region] {
+            let switch = plan_of(&logged("Enforce"), &fresh(), unread.clone());
+            assert_eq!(
+                (switch.findings[0].disposition, operations(&switch)),
+                (disposition, vec![]),
+                "{unread:?}"
+            );
+            let stays = plan_of(&logged("Enforce"), &on, unread);
+            assert_eq!(brief(&stays), ["S3.AccessLogging accessLogging.bucket Note: unknown"]);
+            assert_eq!(
+                stays.state,
+                TargetState::Compliant,
+                "S3 took the target when it was set"
+            );
+        }
     }
+}
+
+/// A server that lacks an API has no such rule either.
+#[test]
+fn what_the_server_lacks_is_not_held_against_the_log_bucket() {
+    let lacks = |operation| failed(operation, ErrorClass::Unsupported, "NotImplemented");
+    let seen = BucketObservation {
+        encryption: Some(Err(lacks("GetBucketEncryption"))),
+        access_logging: Some(Err(lacks("GetBucketLogging"))),
+        ..log_bucket()
+    };
+    assert_eq!(obstacle(&seen), None);
+}
+
+/// S3 answers 403 to whoever expects another owner than the bucket has, and names the region all the same.
+#[test]
+fn a_log_bucket_of_another_account_takes_no_logs_and_the_message_says_what_to_look_at() {
+    let denied = |operation| failed(operation, ErrorClass::AccessDenied, "AccessDenied");
+    let foreign = BucketObservation {
+        encryption: Some(Err(denied("GetBucketEncryption"))),
+        policy: Some(Err(denied("GetBucketPolicy"))),
+        public_access_block: Some(Err(denied("GetPublicAccessBlock"))),
+        object_ownership: Some(Err(denied("GetBucketOwnershipControls"))),
+        access_logging: Some(Err(denied("GetBucketLogging"))),
+        ..log_bucket()
+    };
+    let switch = plan_of(&logged("Enforce"), &fresh(), foreign);
+    let told = "S3.AccessLogging accessLogging NeedsHuman(AccessDenied): off";
+    assert_eq!((brief(&switch), operations(&switch)), (vec![told.to_owned()], vec![]));
+    let message = &switch.findings[0].message;
+    assert!(message.contains("of the same account"), "{message}");
 }
 
 #[test]
