@@ -11,7 +11,7 @@ use aidp_e2e::world::{PATIENCE, World, enforced_journey, policy};
 use aws_sdk_s3::primitives::ByteStream;
 use serde_json::{Value, json};
 
-use crate::common::{ENFORCED, buckets_policy, ours, quick};
+use crate::common::{ENFORCED, buckets_policy, foreign, ours, quick};
 
 async fn put_object(world: &World, bucket: &str, key: &str) -> Result<()> {
     let put = world.aws.s3.put_object().bucket(bucket).key(key);
@@ -84,24 +84,63 @@ fn a_public_statement_is_refused() {
     });
 }
 
-/// A bucket that is public when the policy comes: the block is set, and a bucket policy is written that the block lets
-/// pass, whatever the order.
+/// A bucket that is public when the policy comes: our statements stand beside the public one, which takes effect no longer,
+/// since the policy is written before the block that would refuse it. Later changes of the policy are refused, and the
+/// object says why.
 #[test]
 fn a_public_bucket_is_closed() {
     enforced_journey(async |world| {
         world.aws.create_bucket("was-open").await?;
         world.aws.put_policy("was-open", &public_read("was-open")).await?;
-        let _operator = world.operator("operator", &quick()).await?;
+        let mut operator = world.operator("operator", &quick()).await?;
         world.apply(&buckets_policy("close", &["was-open"]))?;
-        let blocked = || async {
-            match world.aws.bucket("was-open").await?.public_access_block {
-                Some([true, true, true, true]) => Ok(()),
-                other => Err(aidp_e2e::Error::from(format!("{other:?}"))),
-            }
-        };
-        eventually(PATIENCE, "the block is set", blocked).await?;
+        world.until_row("close", ENFORCED).await?;
+        let seen = world.aws.bucket("was-open").await?;
+        assert_eq!(seen.public_access_block, Some([true; 4]));
+        assert_eq!(ours(seen.policy.as_ref()).len(), 2);
+        let theirs: Value = serde_json::from_str(&public_read("was-open"))?;
+        assert_eq!(foreign(seen.policy.as_ref()), [theirs["Statement"][0].clone()]);
+
+        // Somebody takes our statements out, and what is left behind the block can't be changed any more.
+        operator.stop().await?;
+        world
+            .aws
+            .s3
+            .delete_public_access_block()
+            .bucket("was-open")
+            .send()
+            .await?;
+        world.aws.put_policy("was-open", &public_read("was-open")).await?;
+        block(world, "was-open").await?;
+        let _operator = world.operator("second", &quick()).await?;
+        world
+            .until("close", "AccessDenied".to_owned(), |p| {
+                p.row().rsplit(' ').next().unwrap_or_default().to_owned()
+            })
+            .await?;
+        let ready = world.policy("close")?.condition("Ready").ok_or("no Ready")?;
+        assert!(
+            ready
+                .message
+                .contains("statement 0 of the bucket policy lets everybody in"),
+            "{}",
+            ready.message
+        );
+        assert_eq!(world.aws.policy("was-open").await?, Some(theirs));
         Ok(())
     });
+}
+
+/// Switches the whole public access block on.
+async fn block(world: &World, bucket: &str) -> Result<()> {
+    let all = aws_sdk_s3::types::PublicAccessBlockConfiguration::builder()
+        .block_public_acls(true)
+        .ignore_public_acls(true)
+        .block_public_policy(true)
+        .restrict_public_buckets(true);
+    let put = world.aws.s3.put_public_access_block().bucket(bucket);
+    put.public_access_block_configuration(all.build()).send().await?;
+    Ok(())
 }
 
 async fn blocked_types(world: &World, bucket: &str) -> Result<Vec<String>> {

@@ -358,6 +358,9 @@ fn a_bucket_with_every_control_costs_six_reads_a_sweep_and_a_key_one() {
             });
             assert!(own <= 6 * looks.max(swept), "{own} reads of {bucket} in {looks} looks");
         }
+        // Logging is on, so the log bucket was looked at with the reconcile, and is again in ten minutes.
+        let of_log_bucket = count(&calls, |c| c.operation.resource.as_deref() == Some(LOG_BUCKET));
+        assert_eq!(of_log_bucket, 0);
         assert!(of_kms <= keys * (swept + 1), "{of_kms}");
         let others: Vec<String> = calls
             .iter()

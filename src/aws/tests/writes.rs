@@ -297,6 +297,37 @@ async fn a_policy_that_does_not_stick_is_said_to() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_policy_that_is_public_is_said_to_be() {
+    let public = NEW.replace(
+        "\"Statement\":[",
+        r#""Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::data/*"},"#,
+    );
+    let told = async |document: &str| {
+        let aws = Aws::new(|request, _| match request.operation.as_str() {
+            "GetBucketPolicy" => ok(SEEN),
+            _ => s3_error(403, "AccessDenied"),
+        })
+        .await;
+        let put = Action::PutBucketPolicy {
+            bucket: bucket("data"),
+            region: home(),
+            seen: Some(SEEN.to_owned()),
+            document: document.to_owned(),
+        };
+        let ActionResult::Failed(error) = aws.session.execute(&put, &LEADER).await else {
+            panic!("a refused write is a failure")
+        };
+        (error.class, error.message)
+    };
+    assert_eq!(
+        told(NEW).await,
+        (ErrorClass::AccessDenied, "about AccessDenied".to_owned())
+    );
+    let reason = "statement 0 of the bucket policy lets everybody in, and AWS refuses every policy with it while BlockPublicPolicy is on; narrow its principal (about AccessDenied)";
+    assert_eq!(told(&public).await, (ErrorClass::AccessDenied, reason.to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_policy_that_is_gone_already_is_not_deleted_again() {
     let delete = Action::DeleteBucketPolicy {
         bucket: bucket("data"),

@@ -17,6 +17,7 @@ use crate::aws::session::AccountSession;
 use crate::domain::document::PolicyDocument;
 use crate::domain::document::equivalence::equivalent;
 use crate::domain::observed::{EncryptionRule, EncryptionState, ErrorClass, PublicAccessBlock, VersioningState};
+use crate::domain::s3::public_statement;
 
 impl AccountSession {
     pub(super) async fn put_bucket_encryption(
@@ -78,7 +79,7 @@ impl AccountSession {
             .write(Service::S3, "PutBucketPolicy", guard, request.send());
         let put = put.await;
         self.shared.readings.policy.invalidate(at);
-        put.map_err(|error| self.settling_principal(error))?;
+        put.map_err(|error| may_be_public(self.settling_principal(error), document))?;
         let found = self.get_bucket_policy(at).await?;
         Ok(observed(same_policy(found.as_deref(), Some(document))))
     }
@@ -205,6 +206,22 @@ fn not_the_owner(mut error: WriteError) -> WriteError {
         && failure.has_code("MethodNotAllowed")
     {
         failure.error.class = ErrorClass::AccessDenied;
+    }
+    error
+}
+
+/// With `BlockPublicPolicy` on, at the bucket or the account, S3 refuses a whole document for one public statement in it,
+/// with the same code as for a missing right (S3 User Guide, "Blocking public access").
+fn may_be_public(mut error: WriteError, document: &str) -> WriteError {
+    let public = || PolicyDocument::parse(document).ok().and_then(|d| public_statement(&d));
+    if let WriteError::Failed(Failure { error, .. }) = &mut error
+        && error.class == ErrorClass::AccessDenied
+        && let Some(i) = public()
+    {
+        error.message = format!(
+            "statement {i} of the bucket policy lets everybody in, and AWS refuses every policy with it while BlockPublicPolicy is on; narrow its principal ({})",
+            error.message
+        );
     }
     error
 }
