@@ -156,6 +156,31 @@ fn a_repeated_context_key_is_multivalued() {
 }
 
 #[test]
+fn without_a_principal_some_role_of_the_resource_s_account_asks() {
+    let root = json!({"AWS": "arn:aws:iam::111111111111:root"});
+    let files = Files::new(&[
+        ("all.json", allow("*")),
+        (
+            "key.json",
+            document(json!({"Effect": "Allow", "Principal": root, "Action": "kms:*", "Resource": "*"})),
+        ),
+    ]);
+    let key = "arn:aws:kms:eu-west-1:111111111111:key/k";
+    let decrypt = ["kms:Decrypt", key, "--resource-policy", "key.json"];
+    let own = ["--identity-policy", "all.json"];
+    assert_eq!(code(&files.can_i(&[&decrypt[..], &own].concat())), 0);
+    assert_eq!(code(&files.can_i(&decrypt)), 1);
+    let queue = "arn:aws:sqs:eu-west-1:111111111111:q";
+    assert_eq!(code(&files.can_i(&[&["sqs:SendMessage", queue][..], &own].concat())), 0);
+    // Another owner than the ARN says counts, and so does a principal of another account.
+    let elsewhere = ["--principal", "arn:aws:iam::222222222222:role/r"];
+    assert_eq!(
+        code(&files.can_i(&[&["sqs:SendMessage", queue][..], &own, &elsewhere].concat())),
+        1
+    );
+}
+
+#[test]
 fn a_trust_policy_is_the_resource_policy_of_assume_role() {
     let trust = document(json!({
         "Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::111111111111:role/train"}, "Action": "sts:AssumeRole"
@@ -448,12 +473,25 @@ fn a_document_as_iam_answers_with_it_is_read_like_a_plain_one() {
     let encoded: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let files = Files::new(&[
         ("encoded.json", json!(encoded.concat())),
+        (
+            "levels.json",
+            json!(format!("[{text}]").replace('"', "%22").replace('[', "%5B")),
+        ),
         ("spaced.json", json!(format!("\n\t {text}\r\n"))),
     ]);
     for file in ["encoded.json", "spaced.json"] {
         let output = files.can_i(&[&GET[..], &["--identity-policy", file]].concat());
         assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{file}");
         assert!(stdout(&output).ends_with(&format!("statement 0 (Some) of identity policy {file}\n")));
+    }
+    for file in ["encoded.json", "levels.json"] {
+        let args = ["--identity-policy", "spaced.json", "--scp", file, "--rcp", file];
+        let output = files.can_i(&[&GET[..], &args].concat());
+        // A resource control policy names principals, which this one doesn't.
+        let told = format!("aidp can-i: {file}: Statement[0].Principal: required in a resource control policy\n");
+        assert_eq!((code(&output), stderr(&output)), (2, told), "{file}");
+        let output = files.can_i(&[&GET[..], &args[..4]].concat());
+        assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{file}");
     }
 }
 

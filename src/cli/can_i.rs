@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::domain::document::PolicyKind;
 use crate::domain::iam::compiled::{Policy, StatementRef};
 use crate::domain::iam::context::Context;
-use crate::domain::iam::evaluate::{Decision, PolicySet, Reason, Request, Verdict, decide};
+use crate::domain::iam::evaluate::{Decision, PolicySet, Reason, Request, Verdict, account_in, decide};
 use crate::domain::iam::principal::Caller;
 
 /// The request is denied, or the proof found a violation.
@@ -123,8 +123,10 @@ impl CanI {
                 partition: "aws".to_owned(),
                 account: self
                     .resource_account
-                    .clone()
-                    .unwrap_or_else(|| "000000000000".to_owned()),
+                    .as_deref()
+                    .or_else(|| self.resource.as_deref().and_then(account_in))
+                    .unwrap_or("000000000000")
+                    .to_owned(),
                 // Not a name that IAM would accept, so that no policy names it.
                 name: "(unnamed)".to_owned(),
                 path: None,

@@ -25,13 +25,13 @@ pub fn decode_percent(text: &str) -> Result<String, ParseError> {
     }
 }
 
-/// Decodes a document that may or may not be percent-encoded. In a decoded document the first character is a brace, in
-/// an encoded one it never is, so that nothing is ever decoded twice.
+/// Decodes a document, or an array of them, that may or may not be percent-encoded. In a decoded one the first character is
+/// a brace or a bracket, in an encoded one it never is, so that nothing is ever decoded twice.
 ///
 /// # Errors
 /// As [`decode_percent`].
 pub fn decode_if_encoded(text: &str) -> Result<String, ParseError> {
-    if text.trim_start().starts_with('{') {
+    if text.trim_start().starts_with(['{', '[']) {
         Ok(text.to_owned())
     } else {
         decode_percent(text)

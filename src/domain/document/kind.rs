@@ -58,6 +58,21 @@ impl PolicyKind {
             Self::Resource | Self::Trust | Self::ResourceControl | Self::VpcEndpoint => true,
         }
     }
+
+    /// Whether an ARN in the document's `Resource` element may lack fields, which AWS then takes for `*` ("in an
+    /// identity-based policy"). A boundary is a managed policy like others. Session policies with such an ARN are refused;
+    /// of the other kinds AWS says nothing.
+    pub fn completes_arns(self) -> bool {
+        match self {
+            Self::Identity | Self::Boundary => true,
+            Self::Session
+            | Self::Resource
+            | Self::Trust
+            | Self::ServiceControl
+            | Self::ResourceControl
+            | Self::VpcEndpoint => false,
+        }
+    }
 }
 
 impl PolicyDocument {

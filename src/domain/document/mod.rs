@@ -178,12 +178,12 @@ impl PolicyDocument {
         parse::document(&encoding::decode_if_encoded(text)?)
     }
 
-    /// Reads one document, or a JSON array of documents.
+    /// Reads one document, or a JSON array of documents, plain or percent-encoded.
     ///
     /// # Errors
     /// [`ParseError`] for the first that is not in the grammar.
     pub fn parse_many(text: &str) -> Result<Vec<Self>, ParseError> {
-        parse::documents(text)
+        parse::documents(&encoding::decode_if_encoded(text)?)
     }
 
     /// The same document (`Version` and `Id` kept) with other statements.

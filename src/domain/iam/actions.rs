@@ -76,6 +76,14 @@ pub struct Escalation {
     pub gives: &'static str,
 }
 
+impl Escalation {
+    /// Whether it is one of S3's own, which concern access grants and jobs and never a bucket or its objects: a row of
+    /// `s3-actions.tsv` without a [`Place`].
+    pub fn is_of_s3(&self) -> bool {
+        self.name.starts_with("s3:") && s3_action_named(self.name).is_some_and(|action| action.places.is_empty())
+    }
+}
+
 /// Every action that leads beyond a role's own permissions, but for `sts:AssumeRole`, which is followed.
 pub fn escalations() -> &'static [Escalation] {
     static TABLE: LazyLock<Vec<Escalation>> = LazyLock::new(|| {
@@ -183,6 +191,16 @@ mod tests {
         ] {
             assert!(s3_action_named(name).is_some_and(|a| !a.reads), "{name}");
         }
+    }
+
+    #[test]
+    fn the_ways_through_s3_concern_no_bucket() {
+        let through_s3: Vec<_> = escalations().iter().filter(|e| e.name.starts_with("s3:")).collect();
+        assert!(
+            through_s3.len() > 5 && through_s3.iter().all(|e| e.is_of_s3()),
+            "{through_s3:?}"
+        );
+        assert!(!escalations().iter().any(|e| e.is_of_s3() && !e.name.starts_with("s3:")));
     }
 
     #[test]

@@ -101,7 +101,15 @@ pub struct Rule {
 impl Rule {
     fn new(statement: &Statement, reference: StatementRef, document: &PolicyDocument) -> Result<Self, UnknownOperator> {
         let globs = |list: &[String]| list.iter().map(|a| Glob::new(a, Case::Insensitive)).collect();
-        let templates = |list: &[String]| list.iter().map(|r| Template::parse(r, document.version)).collect();
+        let fills_in = reference.kind.completes_arns();
+        let templates = |list: &[String]| {
+            let written = list.iter().map(|r| Template::parse(r, document.version));
+            let meant = |written: Template| {
+                let completed = written.completed().filter(|_| fills_in);
+                std::iter::once(written).chain(completed)
+            };
+            written.flat_map(meant).collect()
+        };
         Ok(Self {
             reference,
             effect: statement.effect,

@@ -71,19 +71,19 @@ impl Request {
             Some(_) | None => return Err(RequestError::Action(short(action))),
         }
         let parts: Vec<&str> = resource.splitn(6, ':').collect();
-        let arn_account = match parts[..] {
-            ["*"] => None,
-            ["arn", partition, service, _, account, name]
-                if !partition.is_empty() && !service.is_empty() && !name.is_empty() =>
-            {
-                is_account(account).then_some(account)
-            }
+        match parts[..] {
+            ["*"] => {}
+            ["arn", partition, service, _, _, name]
+                if !partition.is_empty() && !service.is_empty() && !name.is_empty() => {}
             _ => return Err(RequestError::Resource(short(resource))),
-        };
+        }
         if let Some(account) = resource_account.filter(|a| !is_account(a)) {
             return Err(RequestError::Account(short(account)));
         }
-        let resource_account = resource_account.or(arn_account).or(caller.account()).map(str::to_owned);
+        let resource_account = resource_account
+            .or(account_in(resource))
+            .or(caller.account())
+            .map(str::to_owned);
         let mut context = completed(context, &caller, resource_account.as_deref());
         // Every session has the key, though its own ARN does not tell the role's path.
         if let Some(arn) = caller.role_arn_without_path() {
@@ -123,6 +123,11 @@ impl Request {
         let own = matches!(self.caller, Caller::Root { .. }) && self.same_account();
         own && ["s3:getbucketpolicy", "s3:putbucketpolicy", "s3:deletebucketpolicy"].contains(&action.as_str())
     }
+}
+
+/// The account that an ARN names as the resource's owner; none in the ARNs of buckets and their objects.
+pub fn account_in(arn: &str) -> Option<&str> {
+    arn.split(':').nth(4).filter(|field| is_account(field))
 }
 
 fn is_account(text: &str) -> bool {

@@ -168,8 +168,12 @@ impl<'a> Judge<'a> {
         let anything = Target::anything();
         for source in &self.sources {
             let pieces = Self::reached(source, &anything, &self.denials);
+            // Access grants and jobs are no buckets, so `s3:*` on some other bucket leads to none of them.
+            let (elsewhere, here): (Vec<_>, Vec<_>) = pieces.into_iter().partition(|(p, _)| self.is_other_bucket(p));
             for escalation in escalations() {
-                if let Some(piece) = self.opens(source, escalation.name, &pieces) {
+                let open = self.opens(source, escalation.name, &here);
+                let everywhere = || self.opens(source, escalation.name, &elsewhere);
+                if let Some(piece) = open.or_else(|| everywhere().filter(|_| !escalation.is_of_s3())) {
                     findings.add(
                         &source.origin,
                         Kind::Escalation,
@@ -180,6 +184,15 @@ impl<'a> Judge<'a> {
                 }
             }
         }
+    }
+
+    /// Whether the piece lies in buckets, or their objects, that need no protection.
+    fn is_other_bucket(&self, piece: &Piece) -> bool {
+        let protected = |bucket: &BucketFacts| {
+            let objects = Target::Under(format!("{}/", bucket.arn));
+            piece.meets(&objects.glob()) || piece.meets(&Target::One(bucket.arn.clone()).glob())
+        };
+        piece.is_within(&self.buckets_by_arn()) && !self.input.buckets.iter().any(protected)
     }
 
     /// Whether some Deny of the role's own closes this action everywhere in the target.

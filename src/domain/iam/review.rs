@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use jiff::{Timestamp, Unit};
 
-use crate::domain::document::{ActionElement, Effect, PolicyDocument, ResourceElement, Statement};
+use super::compiled::{Policy, Resources, Rule};
+use super::template::Template;
+use crate::domain::document::{Effect, PolicyDocument, PolicyKind};
 use crate::domain::glob::{Case, Glob};
 use crate::domain::names::BucketName;
 use crate::domain::observed::RoleObservation;
@@ -41,52 +43,28 @@ pub fn buckets_read(policy: &ValidatedPolicy, document: &str) -> Vec<BucketName>
     let Ok(document) = PolicyDocument::parse(document) else {
         return Vec::new();
     };
-    let reading: Vec<&Statement> = document
-        .statements
-        .iter()
-        .filter(|s| s.effect == Effect::Allow && allows_reading(&s.action))
-        .collect();
+    let Ok(document) = Policy::new(PolicyKind::Identity, "under review", &document) else {
+        return Vec::new();
+    };
+    let reading = |rule: &&Rule| rule.effect == Effect::Allow && rule.actions.matches("s3:GetObject");
+    let reading: Vec<&Rule> = document.rules.iter().filter(reading).collect();
     policy
         .buckets
         .iter()
         .filter(|bucket| {
             let objects = format!("{}/*", policy.partition.bucket_arn(&bucket.name));
             let objects = Glob::new(&objects, Case::Sensitive);
-            reading.iter().any(|s| reaches(s.resource.as_ref(), &objects))
+            reading.iter().any(|rule| reaches(&rule.resources, &objects))
         })
         .map(|bucket| bucket.name.clone())
         .collect()
 }
 
-fn allows_reading(action: &ActionElement) -> bool {
-    let takes_in = |patterns: &[String]| {
-        patterns
-            .iter()
-            .any(|p| Glob::new(p, Case::Insensitive).matches("s3:GetObject"))
-    };
-    match action {
-        ActionElement::Action(patterns) => takes_in(patterns),
-        ActionElement::NotAction(patterns) => !takes_in(patterns),
+/// A policy variable of an Allow stands for anything, one of an exception for nothing.
+fn reaches(resources: &Resources, objects: &Glob) -> bool {
+    match resources {
+        Resources::Own => false,
+        Resources::Named(list) => list.iter().any(|t| t.widest().intersects(objects)),
+        Resources::AllBut(list) => !list.iter().filter_map(Template::fixed).any(|g| g.contains(objects)),
     }
-}
-
-fn reaches(resource: Option<&ResourceElement>, objects: &Glob) -> bool {
-    match resource {
-        Some(ResourceElement::Resource(patterns)) => patterns.iter().any(|p| pattern(p).intersects(objects)),
-        Some(ResourceElement::NotResource(patterns)) => !patterns.iter().any(|p| pattern(p).contains(objects)),
-        None => false,
-    }
-}
-
-/// A policy variable stands for anything.
-fn pattern(text: &str) -> Glob {
-    let mut glob = Glob::empty(Case::Sensitive);
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        glob.push_pattern(before);
-        glob.push_pattern("*");
-        rest = after.split_once('}').map_or("", |(_, rest)| rest);
-    }
-    glob.push_pattern(rest);
-    glob
 }

@@ -52,6 +52,34 @@ impl Template {
         &self.source
     }
 
+    /// The ARN with `*` for each of its six fields that the text lacks; None when it lacks none, or is no ARN.
+    ///
+    /// "When you specify an incomplete ARN (one with fewer than the standard six fields) in an identity-based policy, AWS
+    /// automatically completes the ARN by adding wildcard characters (*) to all missing fields." (Amazon Resource Names,
+    /// AWS IAM User Guide.) Fields are counted as they are written: colons in the value of a variable divide nothing.
+    pub fn completed(&self) -> Option<Self> {
+        let colons = |part: &Part| match part {
+            Part::Text(text) => text.matches(':').count(),
+            Part::Literal(_) | Part::Variable { .. } => 0,
+        };
+        let lacking = 5_usize.checked_sub(self.parts.iter().map(colons).sum())?;
+        let is_arn = self.source == "arn" || self.source.starts_with("arn:");
+        if lacking == 0 || !is_arn {
+            return None;
+        }
+        let missing = ":*".repeat(lacking);
+        let mut whole = Self {
+            source: format!("{}{missing}", self.source),
+            parts: self.parts.clone(),
+            fixed: None,
+        };
+        whole.parts.push(Part::Text(missing));
+        if !whole.has_variables() {
+            whole.fixed = whole.build(&Context::new());
+        }
+        Some(whole)
+    }
+
     /// Whether what the text matches depends on the request.
     pub fn has_variables(&self) -> bool {
         self.parts.iter().any(|p| matches!(p, Part::Variable { .. }))
@@ -267,6 +295,32 @@ mod tests {
     fn the_widest_pattern_takes_a_variable_for_a_star() {
         let template = Template::parse("b/${x}/${*}", Version::V2012);
         assert_eq!(template.widest().to_string(), "b/*/${*}");
+    }
+
+    #[test]
+    fn an_incomplete_arn_is_completed_with_wildcards() {
+        let completed = |text: &str, version| Template::parse(text, version).completed().map(|t| t.source);
+        for (text, whole) in [
+            ("arn", Some("arn:*:*:*:*:*")),
+            ("arn:aws:s3", Some("arn:aws:s3:*:*:*")),
+            ("arn:aws:s3:*", Some("arn:aws:s3:*:*:*")),
+            ("arn:aws:s3::", Some("arn:aws:s3:::*")),
+            ("arn:aws:s3:::", None),
+            ("arn:aws:s3:::b", None),
+            ("arn:aws:logs:eu-west-1:1:log-group:g:*", None),
+            ("*", None),
+            ("b/k", None),
+            ("", None),
+        ] {
+            assert_eq!(completed(text, Version::V2012).as_deref(), whole, "{text}");
+        }
+        // The colon in a variable is none of the ARN's, unless the document's version knows no variables.
+        let variable = "arn:aws:${aws:PrincipalTag/service}";
+        assert_eq!(completed(variable, Version::V2012), Some(format!("{variable}:*:*:*")));
+        assert_eq!(completed(variable, Version::V2008), Some(format!("{variable}:*:*")));
+        let whole = Template::parse("arn:aws:${v}", Version::V2012).completed().unwrap();
+        assert!(whole.matches("arn:aws:s3:::b/k", &Context::from_iter([("v", "s3")])));
+        assert!(!whole.matches("arn:aws:s3:::b/k", &Context::new()));
     }
 
     #[test]

@@ -207,6 +207,72 @@ fn actions_and_resources() {
     ]);
 }
 
+/// "When you specify an incomplete ARN (one with fewer than the standard six fields) in an identity-based policy, AWS
+/// automatically completes the ARN by adding wildcard characters (*) to all missing fields. For example, specifying
+/// arn:aws:sqs is equivalent to arn:aws:sqs:*:*:*."
+#[test]
+fn incomplete_arns() {
+    let own = |resource: &str| json!({"own": [{"Resource": resource}]});
+    let queue = "arn:aws:sqs:eu-west-1:111111111111:q";
+    all_decided(vec![
+        ("a service", own("arn:aws:s3"), ALLOWED),
+        ("with an empty region", own("arn:aws:s3:"), ALLOWED),
+        ("with an empty account too", own("arn:aws:s3::"), ALLOWED),
+        ("and with an empty name it is complete", own("arn:aws:s3:::"), IMPLICIT),
+        ("another service", own("arn:aws:sqs"), IMPLICIT),
+        ("another region", own("arn:aws:s3:eu-west-1"), IMPLICIT),
+        ("another account", own("arn:aws:s3::222222222222"), IMPLICIT),
+        ("a partition", own("arn:aws"), ALLOWED),
+        (
+            "a queue's region",
+            json!({"action": "sqs:SendMessage", "on": queue, "own": [{"Resource": "arn:aws:sqs:eu-west-1"}]}),
+            ALLOWED,
+        ),
+        (
+            "a queue's other region",
+            json!({"action": "sqs:SendMessage", "on": queue, "own": [{"Resource": "arn:aws:sqs:eu-west-2"}]}),
+            IMPLICIT,
+        ),
+        ("what is no ARN", own("s3"), IMPLICIT),
+        (
+            "in a Deny",
+            denying(json!({"Resource": "arn:aws:s3"}), json!({})),
+            EXPLICIT,
+        ),
+        (
+            "as an exception of an Allow",
+            json!({"own": [{"NotResource": "arn:aws:s3"}]}),
+            IMPLICIT,
+        ),
+        (
+            "as an exception of a Deny",
+            denying(json!({"NotResource": "arn:aws:s3"}), json!({})),
+            ALLOWED,
+        ),
+        (
+            "in a boundary",
+            json!({"own": [{}], "boundary": {"Resource": "arn:aws:s3"}}),
+            ALLOWED,
+        ),
+        // "session policies … do not support incomplete ARNs", and of others there is nothing of the kind.
+        (
+            "in a session policy",
+            json!({"own": [{}], "session": [{"Resource": "arn:aws:s3"}]}),
+            IMPLICIT,
+        ),
+        (
+            "in a bucket policy",
+            json!({"of": {"Principal": {"AWS": ROLE}, "Resource": "arn:aws:s3"}}),
+            IMPLICIT,
+        ),
+        (
+            "in an SCP",
+            json!({"own": [{}], "scp": [[{"Resource": "arn:aws:s3"}]]}),
+            IMPLICIT,
+        ),
+    ]);
+}
+
 #[test]
 fn keys_that_are_missing() {
     let tag = "aws:PrincipalTag/t";

@@ -162,7 +162,7 @@ impl<'a> Judge<'a> {
 
     /// What is no access point, whatever colons the key of an object has: the ARN of an access point has an account, that of a
     /// bucket none.
-    fn buckets_by_arn(&self) -> Glob {
+    pub(super) fn buckets_by_arn(&self) -> Glob {
         Glob::new(&format!("arn:{}:s3:::*", self.partition()), Case::Sensitive)
     }
 

@@ -455,6 +455,50 @@ fn a_variable_in_an_allow_may_be_anything() {
 }
 
 #[test]
+fn an_incomplete_arn_is_everything_that_begins_like_it() {
+    for resource in [
+        "arn:aws:s3",
+        "arn:aws:s3:",
+        "arn:aws:s3::",
+        "arn:aws",
+        "arn:aws:s3:*",
+        "arn:*:s3",
+    ] {
+        let wide = input(json!([allow(PUT, resource)]));
+        assert!(opens(&wide, OBJECTS, PUT), "{resource}");
+        // What a boundary lets through is told the same way.
+        let mut bounded = input(json!([allow(PUT, "*")]));
+        bounded.role.boundary = Some(policy(PolicyKind::Boundary, "boundary", allow(PUT, resource)));
+        assert!(opens(&bounded, OBJECTS, PUT), "{resource} as a boundary");
+    }
+    for resource in ["arn:aws:sqs", "arn:aws:s3:::", "arn:aws-cn:s3"] {
+        assert_eq!(
+            prove(&input(json!([allow(PUT, resource)]))),
+            Proof::Proven,
+            "{resource}"
+        );
+    }
+    // Access points have a region.
+    let points = reasons(&input(json!([allow(PUT, "arn:aws:s3:eu-west-1")])));
+    assert!(
+        matches!(points[..], [Reason::UnlistedAccessPoints { .. }]),
+        "{points:?}"
+    );
+    let excepted = json!([{"Effect": "Allow", "Action": PUT, "NotResource": "arn:aws:s3"}]);
+    assert_eq!(prove(&input(excepted)), Proof::Proven);
+    let denied = json!([allow(PUT, "*"), {"Effect": "Deny", "Action": PUT, "Resource": "arn:aws:s3"}]);
+    assert_eq!(prove(&input(denied)), Proof::Proven);
+}
+
+#[test]
+fn an_incomplete_arn_of_a_bucket_policy_protects_nothing() {
+    // "in an identity-based policy", says AWS; of a bucket's policy nothing of the kind.
+    let deny = json!({"Effect": "Deny", "Principal": "*", "Action": PUT, "Resource": "arn:aws:s3"});
+    let denied = with_bucket_policy(input(json!([allow(PUT, "*")])), deny);
+    assert!(opens(&denied, OBJECTS, PUT));
+}
+
+#[test]
 fn conditions_on_an_allow_count_as_met() {
     let statement = json!([{"Effect": "Allow", "Action": PUT, "Resource": "*", "Condition": {"Bool": {"aws:MultiFactorAuthPresent": "true"}}}]);
     assert!(opens(&input(statement), OBJECTS, PUT));
@@ -726,6 +770,35 @@ fn ways_to_more_permissions_count_as_writes() {
         let denied = json!([allow(action, "*"), {"Effect": "Deny", "Action": action, "Resource": "*"}]);
         assert_eq!(prove(&input(denied)), Proof::Proven, "{action}");
     }
+}
+
+#[test]
+fn everything_on_another_bucket_leads_nowhere() {
+    for resource in [
+        "arn:aws:s3:::checkpoints/*",
+        "arn:aws:s3:::checkpoints-?",
+        "arn:aws:s3:::c-${aws:username}/*",
+    ] {
+        assert_eq!(
+            prove(&input(json!([allow("s3:*", resource)]))),
+            Proof::Proven,
+            "{resource}"
+        );
+    }
+    // On anything that may be a job, an instance of access grants or the data itself, it does.
+    for resource in [
+        "*",
+        "arn:aws:s3:*",
+        "arn:aws:s3:eu-west-1:111111111111:*",
+        "arn:aws:s3:::train-d*",
+        "arn:*:s3:::c/*",
+    ] {
+        let wide = input(json!([allow("s3:*", resource)]));
+        assert!(opens(&wide, Kind::Escalation, "s3:GetDataAccess"), "{resource}");
+    }
+    // Other services name buckets in rights of their own.
+    let command = input(json!([allow("ssm:SendCommand", "arn:aws:s3:::checkpoints")]));
+    assert!(opens(&command, Kind::Escalation, "ssm:SendCommand"));
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) const ACTIONS: [&str; 24] = [
     "s3:GetDataAccess",
     "s3express:*",
 ];
-pub(super) const RESOURCES: [&str; 15] = [
+pub(super) const RESOURCES: [&str; 17] = [
     "*",
     "arn:aws:s3:::train-data/*",
     "arn:aws:s3:::train-data",
@@ -55,6 +55,8 @@ pub(super) const RESOURCES: [&str; 15] = [
     "arn:aws:iam::222222222222:role/x",
     "arn:aws:iam::111111111111:role/team/other",
     "arn:aws:s3:*",
+    "arn:aws:s3",
+    "arn:aws:s3::",
 ];
 pub(super) const PRINCIPALS: [&str; 8] = [
     "*",
