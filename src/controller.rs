@@ -14,6 +14,7 @@ mod memory;
 mod metrics;
 mod object;
 mod observe;
+mod pass;
 mod reconcile;
 mod report;
 mod rest;

@@ -14,8 +14,7 @@ use serde_json::Value;
 
 use crate::plane::NAMESPACE;
 use crate::process::{Process, Program};
-use crate::wait::eventually;
-use crate::world::PATIENCE;
+use crate::wait::{PATIENCE, eventually};
 use crate::{Error, Result};
 
 /// Access key of the operator at moto: the proxy tells its calls from others by it.

@@ -8,6 +8,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Result;
 
+/// How long a test waits for the operator to do what it should. Far above what it takes: two cores may be busy.
+pub const PATIENCE: Duration = Duration::from_secs(90);
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 

@@ -16,11 +16,9 @@ use crate::process::project_dir;
 use crate::proxy::Proxy;
 use crate::record::Record;
 use crate::view::PolicyView;
+pub use crate::wait::PATIENCE;
 use crate::wait::eventually;
 use crate::{Error, Result};
-
-/// How long a test waits for the operator to do what it should. Far above what it takes: two cores may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The surroundings of one test.
 pub struct World {

@@ -8,7 +8,7 @@ use governor::{Quota, RateLimiter};
 use tokio::sync::{AcquireError, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::call::Service;
+use super::service::Service;
 
 /// Budget of one service in one account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use super::budget::{Budgets, Lanes};
 use super::classify::{Failure, classify};
+use super::service::Service;
 use crate::domain::observed::ErrorClass;
 use crate::metrics::AwsMetrics;
 
@@ -23,40 +24,6 @@ const MAX_QUEUEING: Duration = Duration::from_mins(1);
 /// Deadline of one call, repetitions of a read included. The SDK's own (30 s) comes first; this one also covers the loading
 /// of credentials.
 pub(super) const DEADLINE: Duration = Duration::from_secs(35);
-
-/// A service, as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Service {
-    /// Amazon S3.
-    S3,
-    /// IAM.
-    Iam,
-    /// STS.
-    Sts,
-    /// KMS.
-    Kms,
-    /// EKS.
-    Eks,
-    /// EC2.
-    Ec2,
-    /// Resource Groups Tagging API.
-    Tagging,
-}
-
-impl Service {
-    /// As in metrics and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::S3 => "s3",
-            Self::Iam => "iam",
-            Self::Sts => "sts",
-            Self::Kms => "kms",
-            Self::Ec2 => "ec2",
-            Self::Eks => "eks",
-            Self::Tagging => "tagging",
-        }
-    }
-}
 
 /// This replica may not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use aws_sdk_resourcegroupstagging::types::TagFilter;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::call::Service;
 use super::classify::Failure;
+use super::service::Service;
 use super::session::AccountSession;
 use crate::domain::names::{BucketName, Region};
 use crate::domain::observed::{ErrorClass, Read};

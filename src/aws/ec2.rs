@@ -21,8 +21,8 @@ use aws_smithy_xml::decode::{Document, ScopedDecoder, XmlDecodeError, try_data};
 use ipnet::IpNet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::call::Service;
 use super::classify::Failure;
+use super::service::Service;
 use super::session::AccountSession;
 use crate::domain::names::Region;
 use crate::domain::observed::{ErrorClass, Read};

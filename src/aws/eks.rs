@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::call::Service;
 use super::classify::Failure;
 use super::s3::OCCASIONAL_AGE;
+use super::service::Service;
 use super::session::AccountSession;
 use crate::domain::iam::pod_identity::EksCluster;
 use crate::domain::observed::{ErrorClass, PodIdentityAssociation, Read};

@@ -10,10 +10,10 @@ use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeySpec, KeyState as SdkSt
 
 use jiff::Timestamp;
 
-use super::call::Service;
 use super::classify::Failure;
 use super::iam::next_marker;
 use super::s3::Cadence;
+use super::service::Service;
 use super::session::AccountSession;
 use super::time::timestamp;
 use crate::domain::names::Region;

@@ -22,6 +22,7 @@ mod kms;
 mod observe;
 mod s3;
 mod s3control;
+mod service;
 mod session;
 mod sts;
 mod time;
@@ -31,8 +32,9 @@ mod write;
 mod tests;
 
 pub use budget::{Budget, Budgets};
-pub use call::{NotLeader, Service, WriteGuard};
+pub use call::{NotLeader, WriteGuard};
 pub use http::CaBundleError;
 pub use observe::AwsObservation;
 pub use s3::{BucketReads, Cadence};
+pub use service::Service;
 pub use session::{AccountAccess, AccountSession, AwsSettings, Sessions};

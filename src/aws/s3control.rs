@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::call::Service;
 use super::classify::Failure;
+use super::service::Service;
 use super::session::AccountSession;
 use crate::domain::observed::{ErrorClass, PublicAccessBlock, Read};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::call::Service;
 use super::classify::Failure;
+use super::service::Service;
 use super::session::AccountSession;
 use crate::domain::names::{AccountId, Partition};
 use crate::domain::observed::{CallerIdentity, ErrorClass, Read};

@@ -12,6 +12,9 @@ const PAGE: u32 = 500;
 /// Most pages of one list: a bound against a server that never ends it.
 const MAX_PAGES: usize = 100;
 
+/// Pods that have ended send nothing, and use no credentials any more.
+pub(super) const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
+
 /// Every object of a list. `page` fetches one page.
 pub(super) async fn all<K, F>(
     metrics: &KubeMetrics,

@@ -14,7 +14,7 @@ use super::workloads::listed;
 use super::{Cluster, list};
 use crate::api;
 use crate::domain::egress::desired::label_selector;
-use crate::domain::egress::plan::{LABEL_MANAGED_BY, LABEL_POLICY};
+use crate::domain::egress::ownership::{LABEL_MANAGED_BY, LABEL_POLICY};
 use crate::domain::observed::{CallError, ClusterObservation, ErrorClass, NamespaceObservation, Read};
 use crate::domain::policy::ValidatedPolicy;
 

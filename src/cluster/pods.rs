@@ -4,12 +4,11 @@
 use k8s_openapi::api::core::v1::{Container, Pod};
 use kube::api::{Api, ListParams};
 
+use super::list::LIVING;
 use super::readings::Kept;
 use super::{Cluster, list};
 use crate::domain::observed::{PodObservation, Read};
 
-/// Pods that have ended send nothing, and use no credentials any more.
-pub(super) const LIVING: &str = "status.phase!=Succeeded,status.phase!=Failed";
 /// Variables from which every AWS SDK takes keys, before it looks for a role (AWS SDKs reference, "Environment variables").
 const KEY_VARIABLES: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
 /// Variable that the webhook of IRSA sets (amazon-eks-pod-identity-webhook).

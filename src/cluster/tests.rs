@@ -10,7 +10,7 @@ use crate::aws::{NotLeader, WriteGuard};
 use crate::domain::action::Action;
 use crate::domain::egress::admin::AdminKind;
 use crate::domain::egress::enforcer::Enforcer;
-use crate::domain::egress::plan::{LABEL_MANAGED_BY, LABEL_POLICY};
+use crate::domain::egress::ownership::{LABEL_MANAGED_BY, LABEL_POLICY};
 use crate::domain::fixture;
 use crate::domain::observed::{
     EnforcerObservation, ErrorClass, PluginPolicy, PodObservation, ResolverObservation, ResolverPods,

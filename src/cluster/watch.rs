@@ -11,9 +11,9 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use tracing::warn;
 
-use super::pods::LIVING;
+use super::list::LIVING;
 use crate::api::FIELD_MANAGER;
-use crate::domain::egress::plan::{LABEL_MANAGED_BY, LABEL_POLICY};
+use crate::domain::egress::ownership::{LABEL_MANAGED_BY, LABEL_POLICY};
 
 /// Length of one watch request, seconds: load balancers drop connections that are idle for longer (Azure: 240 s).
 pub(crate) const WATCH_SECONDS: u32 = 200;

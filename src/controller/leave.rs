@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::enforce::Enforced;
 use super::memory::has_finalizer;
-use super::reconcile::{Pass, source};
+use super::pass::{Pass, source};
 use super::rest::Rest;
 use crate::api::{AIDataProtectionPolicy, DeletionPolicy, Mode};
 use crate::domain::control::Control;

@@ -5,7 +5,7 @@ use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 use tracing::warn;
 
-use super::reconcile::Pass;
+use super::pass::Pass;
 use super::report::may_write;
 use super::rest::Rest;
 use crate::api::AIDataProtectionPolicyStatus;

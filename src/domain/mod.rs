@@ -17,6 +17,7 @@ pub mod policy;
 pub mod report;
 pub mod rights;
 pub mod s3;
+pub mod target_plan;
 
 #[cfg(test)]
 pub(crate) mod fixture;

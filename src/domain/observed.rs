@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::egress::admin::{AdminKind, AdminPolicy};
-use super::egress::enforcer::Hole;
 use super::egress::rule::PolicyError;
 use super::names::{AccountId, BucketName, Partition, Region, RoleName};
 
@@ -403,6 +402,15 @@ pub struct NamespaceObservation {
     pub labels: BTreeMap<String, String>,
     /// It is being deleted: nothing can be created in it.
     pub terminating: bool,
+}
+
+/// Something an enforcer lets through, or may. Worth a finding of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hole {
+    /// Stable id, e.g. `NodeLocalEgressOpen`.
+    pub id: &'static str,
+    /// What it means and what to do.
+    pub message: &'static str,
 }
 
 /// What enforces NetworkPolicy, and how that is known.

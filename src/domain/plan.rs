@@ -10,39 +10,9 @@ use super::finding::{Disposition, Finding, FindingKey, HumanReason, Target};
 use super::names::{AccountId, Partition, RoleName};
 use super::observed::{CallError, CallerIdentity, Observed, Read};
 use super::policy::ValidatedPolicy;
+use super::target_plan::TargetPlan;
 use super::{egress, iam, s3};
 use crate::api::{Gating, TargetState};
-
-/// What one target (a bucket, a role, an egress rule) comes to. Made by `s3::plan`, `iam::plan`, `egress::plan`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TargetPlan {
-    /// What it is about.
-    pub target: Target,
-    /// State for the inventory.
-    pub state: TargetState,
-    /// What is not as it should be.
-    pub findings: Vec<Finding>,
-    /// What repairs it, in the order in which it must be done. Already empty where nothing may be written for reasons of
-    /// the target itself; mode, suspension, conflicts and the cap are `plan`'s business.
-    pub actions: Vec<PlannedAction>,
-    /// What the inventory says besides the state.
-    pub facts: TargetFacts,
-}
-
-/// What the inventory shows of a target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetFacts {
-    /// Bucket: region.
-    pub region: Option<String>,
-    /// Role: ARN.
-    pub arn: Option<String>,
-    /// Egress: enforcer.
-    pub enforcer: Option<String>,
-    /// Egress: rung reached.
-    pub rung: Option<String>,
-    /// Egress: evidence.
-    pub evidence: Option<String>,
-}
 
 /// Everything found and everything to do. Only `plan` makes one.
 #[derive(Clone, Debug, PartialEq)]

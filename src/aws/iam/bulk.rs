@@ -8,8 +8,8 @@ use aws_sdk_iam::types::{EntityType, ManagedPolicyDetail, RoleDetail};
 use tokio::time::Instant;
 
 use super::{DEFAULT_SESSION_SECONDS, next_marker};
-use crate::aws::call::Service;
 use crate::aws::classify::Failure;
+use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
 use crate::aws::time::timestamp;
 use crate::domain::document::decode_if_encoded;

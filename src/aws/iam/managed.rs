@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::{decode, while_reading};
-use crate::aws::call::Service;
 use crate::aws::classify::Failure;
+use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
 use crate::domain::observed::Read;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use aws_sdk_iam::types::Role;
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::call::Service;
 use super::classify::Failure;
+use super::service::Service;
 use super::session::AccountSession;
 use super::time::timestamp;
 use crate::domain::document::decode_if_encoded;

@@ -8,8 +8,8 @@ use aws_sdk_s3::types::{
 };
 
 use super::Place;
-use crate::aws::call::Service;
 use crate::aws::classify::Failure;
+use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
 use crate::domain::observed::{ExpiryRule, ObjectLock, ReplicationDestination, Retention};
 

@@ -13,8 +13,8 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
-use super::call::Service;
 use super::classify::Failure;
+use super::service::Service;
 use super::session::AccountSession;
 use crate::domain::names::{AccountId, BucketName, Region};
 use crate::domain::observed::{

@@ -7,8 +7,8 @@ use aws_smithy_xml::decode::{Document, XmlDecodeError, try_data};
 use futures::TryFutureExt;
 
 use super::Place;
-use crate::aws::call::Service;
 use crate::aws::classify::Failure;
+use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
 use crate::domain::observed::VersioningState;
 

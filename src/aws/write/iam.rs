@@ -10,8 +10,9 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::{Outcome, Written};
-use crate::aws::call::{Service, WriteError, WriteGuard};
+use crate::aws::call::{WriteError, WriteGuard};
 use crate::aws::classify::Failure;
+use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
 use crate::domain::names::RoleName;
 use crate::domain::observed::ErrorClass;

@@ -9,9 +9,10 @@ use aws_sdk_s3::types::{
 use aws_smithy_types::error::operation::BuildError;
 
 use super::{Outcome, Written, s3::observed};
-use crate::aws::call::{Service, WriteGuard};
+use crate::aws::call::WriteGuard;
 use crate::aws::classify::Failure;
 use crate::aws::s3::Place;
+use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
 use crate::domain::observed::{
     AccessLoggingState, AclGrant, BucketAcl, ErrorClass, Grantee, LogKeyFormat, ObjectOwnershipState,

@@ -10,9 +10,10 @@ use aws_sdk_s3::types::{
 use aws_smithy_types::error::operation::BuildError;
 
 use super::{Outcome, Written};
-use crate::aws::call::{Service, WriteError, WriteGuard};
+use crate::aws::call::{WriteError, WriteGuard};
 use crate::aws::classify::Failure;
 use crate::aws::s3::Place;
+use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
 use crate::domain::document::PolicyDocument;
 use crate::domain::document::equivalence::equivalent;

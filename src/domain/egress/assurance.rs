@@ -1,7 +1,7 @@
 //! What a rule reaches with what enforces NetworkPolicy in this cluster: the rung, and the holes that are known of it.
 
 use super::address::AddressSet;
-use super::plan::Rung;
+use super::rung::Rung;
 use crate::api::{Gating, Severity};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};

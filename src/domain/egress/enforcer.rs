@@ -7,8 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::plan::Rung;
-use crate::domain::observed::EnforcerObservation;
+use super::rung::Rung;
+use crate::domain::observed::{EnforcerObservation, Hole};
 
 /// One container of a DaemonSet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,15 +62,6 @@ pub const CONFIG_MAPS: [(&str, &str); 3] = [
     ("cilium", "cilium-config"),
     ("kube-system", "amazon-vpc-cni"),
 ];
-
-/// Something an enforcer lets through, or may. Worth a finding of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hole {
-    /// Stable id, e.g. `NodeLocalEgressOpen`.
-    pub id: &'static str,
-    /// What it means and what to do.
-    pub message: &'static str,
-}
 
 /// What enforces NetworkPolicy.
 #[derive(Clone, Debug, PartialEq, Eq)]

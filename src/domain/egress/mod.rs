@@ -19,11 +19,13 @@ pub mod flows;
 pub mod manifest;
 pub mod network_policy;
 mod others;
+pub mod ownership;
 pub mod plan;
 pub mod port;
 mod prepare;
 pub mod report;
 pub mod rule;
+mod rung;
 pub mod selector;
 pub mod union;
 

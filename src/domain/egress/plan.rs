@@ -8,23 +8,17 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use super::assurance::Enforcement;
 use super::compare::{Difference, differences};
 use super::others::{Others, Place};
+use super::ownership::{is_ours, rule_of};
 use super::prepare::{Prepared, RuleView, Surroundings, dns_note, prepare_all};
-use crate::api::{Assurance, DeletionPolicy, FIELD_MANAGER, Gating, Severity, TargetState};
+use crate::api::{DeletionPolicy, FIELD_MANAGER, Gating, Severity, TargetState};
 use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::observed::{
     AccountObservation, CallError, ClusterObservation, ErrorClass, NamespaceObservation, PodObservation, Read,
 };
-use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::{EgressTarget, ValidatedPolicy};
-
-/// Label on every NetworkPolicy of ours, with value [`FIELD_MANAGER`] (kubernetes.io, "Recommended labels").
-pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
-/// Label: name of the AIDataProtectionPolicy.
-pub const LABEL_POLICY: &str = "aidp.dev/policy";
-/// Label: name of the egress rule.
-pub const LABEL_RULE: &str = "aidp.dev/rule";
+use crate::domain::target_plan::{TargetFacts, TargetPlan};
 
 /// Judges every rule of the policy, and those that have left it. Of the account it matters which ServiceAccounts use EKS
 /// Pod Identity, and where AWS services are. Actions are in the order of namespaces.
@@ -260,19 +254,6 @@ fn pods_by_namespace(cluster: &ClusterObservation) -> BTreeMap<&str, Vec<&PodObs
     out
 }
 
-fn label<'a>(object: &'a NetworkPolicy, key: &str) -> Option<&'a str> {
-    object.metadata.labels.as_ref()?.get(key).map(String::as_str)
-}
-
-/// Is it a NetworkPolicy of this policy?
-pub(super) fn is_ours(policy: &ValidatedPolicy, object: &NetworkPolicy) -> bool {
-    label(object, LABEL_MANAGED_BY) == Some(FIELD_MANAGER) && label(object, LABEL_POLICY) == Some(policy.name.as_str())
-}
-
-fn rule_of(object: &NetworkPolicy) -> Option<&str> {
-    label(object, LABEL_RULE)
-}
-
 fn ours<'a>(
     policy: &'a ValidatedPolicy,
     rule: &'a str,
@@ -375,37 +356,6 @@ fn delete(rule: &str, object: &NetworkPolicy, namespace: &str) -> Option<Action>
         name: object.metadata.name.clone()?,
         uid: object.metadata.uid.clone(),
     })
-}
-
-/// How far egress is restricted; the words of condition `EgressRestricted`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rung {
-    /// Only the allowed ports; what is spoken on them is not known.
-    PortRestricted,
-    /// Only the allowed destinations.
-    DestinationRestricted,
-    /// Only TLS.
-    TlsRequired,
-}
-
-impl Rung {
-    /// As a condition reason.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::PortRestricted => "PortRestricted",
-            Self::DestinationRestricted => "DestinationRestricted",
-            Self::TlsRequired => "TLSRequired",
-        }
-    }
-
-    /// The rung that an assurance asks for.
-    pub const fn asked(assurance: Assurance) -> Self {
-        match assurance {
-            Assurance::Port => Self::PortRestricted,
-            Assurance::Destination => Self::DestinationRestricted,
-            Assurance::Tls => Self::TlsRequired,
-        }
-    }
 }
 
 fn state(findings: &[Finding]) -> TargetState {

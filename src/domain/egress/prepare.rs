@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 use super::credentials::{Credentials, Need, Reachability, judge};
 use super::desired::{Dns, DnsEvidence, Facts, Identity, label_selector, network_policy, object_name};
 use super::network_policy::EgressPolicy;
-use super::plan::{LABEL_MANAGED_BY, LABEL_POLICY, LABEL_RULE, is_ours};
+use super::ownership::{LABEL_MANAGED_BY, LABEL_POLICY, LABEL_RULE, is_ours};
 use super::selector::Selector;
 use crate::api::{FIELD_MANAGER, Gating, Severity};
 use crate::domain::control::Control;

@@ -23,8 +23,8 @@ use crate::domain::action::{Action, PlannedAction};
 use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::observed::{Observed, RoleObservation};
-use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::{ROLE_PATH, RoleTarget, TAG_ADOPT, TAG_MANAGED_BY, ValidatedPolicy};
+use crate::domain::target_plan::{TargetFacts, TargetPlan};
 
 /// Path of the finding of [`Control::IamRole`] that is about the role as a whole.
 pub const ROLE_ITSELF: &str = "role";

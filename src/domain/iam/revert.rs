@@ -14,8 +14,8 @@ use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::RoleName;
 use crate::domain::observed::{Observed, RoleObservation};
-use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::{TAG_POLICY, ValidatedPolicy};
+use crate::domain::target_plan::{TargetFacts, TargetPlan};
 
 /// The plan for a role that has left the spec, or whose policy is being deleted.
 ///

@@ -5,6 +5,7 @@ use crate::domain::fixture::{FULL_SPEC, now, policy, policy_from};
 use crate::domain::names::{BucketName, Region};
 use crate::domain::observed::ErrorClass;
 use crate::domain::policy::PolicySource;
+use crate::domain::target_plan::TargetFacts;
 
 fn bucket(name: &str) -> Target {
     Target::Bucket(BucketName::new(name).unwrap())

@@ -10,8 +10,9 @@ use crate::api::{
     AIDataProtectionPolicyStatus, BucketTargetStatus, EgressTargetStatus, RoleTargetStatus, TargetState, Targets,
 };
 use crate::domain::finding::Target;
-use crate::domain::plan::{Plan, TargetFacts, TargetPlan};
+use crate::domain::plan::Plan;
 use crate::domain::policy::ValidatedPolicy;
+use crate::domain::target_plan::{TargetFacts, TargetPlan};
 
 /// Bounds of the schema.
 const MAX_BUCKETS: usize = 5000;

@@ -15,7 +15,8 @@ use crate::domain::control::{Control, Part};
 use crate::domain::finding::{Disposition, Finding, Target};
 use crate::domain::fixture::{FULL_SPEC, now, policy};
 use crate::domain::names::{AccountId, BucketName, Partition, Region, RoleName};
-use crate::domain::plan::{TargetFacts, TargetPlan, of_targets};
+use crate::domain::plan::of_targets;
+use crate::domain::target_plan::{TargetFacts, TargetPlan};
 
 type Status = AIDataProtectionPolicyStatus;
 

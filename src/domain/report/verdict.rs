@@ -8,8 +8,9 @@ use crate::api::{Gating, TargetState};
 use crate::domain::control::Part;
 use crate::domain::finding::{Disposition, Finding, FindingKey, HumanReason, Target};
 use crate::domain::observed::{CallError, ErrorClass};
-use crate::domain::plan::{Plan, TargetPlan};
+use crate::domain::plan::Plan;
 use crate::domain::policy::ValidatedPolicy;
+use crate::domain::target_plan::TargetPlan;
 
 /// What a gating finding asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

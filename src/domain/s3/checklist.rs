@@ -13,8 +13,8 @@ use crate::domain::finding::{Disposition, HumanReason, Target};
 use crate::domain::fixture::{FULL_SPEC, policy_from, settings};
 use crate::domain::names::ClusterHash;
 use crate::domain::observed::{BucketObservation, ErrorClass, Observed};
-use crate::domain::plan::TargetPlan;
 use crate::domain::policy::{PolicySource, ValidatedPolicy};
+use crate::domain::target_plan::TargetPlan;
 
 const TLS_SID: &str = "AidpDenyInsecureTransport";
 

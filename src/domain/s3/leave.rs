@@ -10,8 +10,8 @@ use crate::domain::document::PolicyDocument;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::BucketName;
 use crate::domain::observed::{BucketObservation, CallerIdentity, Observed};
-use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::ValidatedPolicy;
+use crate::domain::target_plan::{TargetFacts, TargetPlan};
 
 use super::bucket_policy::write;
 use super::merge::{Change, merge};

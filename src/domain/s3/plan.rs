@@ -7,8 +7,8 @@ use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::BucketName;
 use crate::domain::observed::{BucketObservation, CallerIdentity, ErrorClass, Observed};
-use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
+use crate::domain::target_plan::{TargetFacts, TargetPlan};
 
 use super::bucket_policy::{self, Part};
 use super::encryption::DefaultKey;

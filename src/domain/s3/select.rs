@@ -8,9 +8,9 @@ use crate::domain::control::Control;
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::BucketName;
 use crate::domain::observed::{CallError, ErrorClass};
-use crate::domain::plan::{TargetFacts, TargetPlan};
 use crate::domain::policy::{MAX_SELECTED, Matched, Presence, SelectorTarget, ValidatedPolicy};
 use crate::domain::rights::action_for;
+use crate::domain::target_plan::{TargetFacts, TargetPlan};
 
 const PATH: &str = "bucketSelectors";
 /// Most names that a message lists.

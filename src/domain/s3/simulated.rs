@@ -10,8 +10,8 @@ use crate::domain::observed::{
     EncryptionRule, EncryptionState, ErrorClass, Grantee, KeyManager, KeyObservation, KeyQuery, KeyRotation, KeyState,
     ObjectOwnershipState, Observed, VersioningState,
 };
-use crate::domain::plan::TargetPlan;
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
+use crate::domain::target_plan::TargetPlan;
 
 use super::key::region_of;
 use super::plan_bucket;

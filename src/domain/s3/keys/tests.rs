@@ -1,9 +1,9 @@
 use super::*;
 use crate::api::TargetState;
 use crate::domain::observed::{BucketObservation, Observed};
-use crate::domain::plan::TargetPlan;
 use crate::domain::s3::plan_bucket;
 use crate::domain::s3::simulated::*;
+use crate::domain::target_plan::TargetPlan;
 
 const CONTROLS: &str = "transport: {mode: Ignore}, publicAccess: {mode: Ignore}, versioning: {mode: Ignore}";
 

@@ -3,10 +3,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::TargetState;
 use crate::domain::observed::{AccessLoggingState, Observed, PublicAccessBlock};
-use crate::domain::plan::TargetPlan;
 use crate::domain::policy::ValidatedPolicy;
 use crate::domain::s3::plan_bucket;
 use crate::domain::s3::simulated::*;
+use crate::domain::target_plan::TargetPlan;
 
 const LOGS: &str = "arn:aws:s3:::central-logs/*";
 

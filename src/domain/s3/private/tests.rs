@@ -1,10 +1,10 @@
 use super::*;
 use crate::api::TargetState;
 use crate::domain::observed::{BucketObservation, Observed};
-use crate::domain::plan::TargetPlan;
 use crate::domain::policy::ValidatedPolicy;
 use crate::domain::s3::plan_bucket;
 use crate::domain::s3::simulated::{around, brief, controls, failed, fresh, operations, target};
+use crate::domain::target_plan::TargetPlan;
 
 type Block = Option<PublicAccessBlock>;
 

@@ -3,9 +3,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::names::RoleName;
 use crate::domain::observed::{BucketObservation, KeyGrant, KeyState, Read};
-use crate::domain::plan::TargetPlan;
 use crate::domain::s3::plan_bucket;
 use crate::domain::s3::simulated::*;
+use crate::domain::target_plan::TargetPlan;
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/aidp/fraud-trainer";
 const BOUNDARY: &str = "arn:aws:iam::123456789012:policy/training-boundary";
