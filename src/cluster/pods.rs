@@ -7,6 +7,7 @@ use kube::api::{Api, ListParams};
 use super::list::LIVING;
 use super::readings::Kept;
 use super::{Cluster, list};
+use crate::domain::egress::networks::has_other_networks;
 use crate::domain::observed::{PodObservation, Read};
 
 /// Variables from which every AWS SDK takes keys, before it looks for a role (AWS SDKs reference, "Environment variables").
@@ -46,7 +47,11 @@ fn pod(found: Pod) -> Option<PodObservation> {
             variables.any(|v| wanted(&v.name, v.value.as_deref()))
         })
     };
+    let annotations = found.metadata.annotations.as_ref();
+    let owners = found.metadata.owner_references.as_deref().unwrap_or_default();
     Some(PodObservation {
+        other_networks: has_other_networks(|key| annotations?.get(key).map(String::as_str)),
+        standalone: owners.is_empty(),
         namespace: found.metadata.namespace?,
         name: found.metadata.name?,
         service_account: spec.service_account_name.clone().unwrap_or_default(),

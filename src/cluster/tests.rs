@@ -391,6 +391,7 @@ async fn of_service_accounts_and_pods_those_are_kept_that_have_to_do_with_the_ro
         service_account: "trainer".to_owned(),
         labels: [("workload".to_owned(), "training".to_owned())].into(),
         static_credentials,
+        standalone: true,
         ..PodObservation::default()
     };
     let web = PodObservation {
@@ -453,6 +454,12 @@ async fn of_a_pod_its_network_and_the_way_to_its_credentials_are_kept() {
         "/api/v1/namespaces/ml/pods/e-host",
         json!({"metadata": {"name": "e-host", "namespace": "ml"}, "spec": {"hostNetwork": true, "containers": []}}),
     );
+    let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u"});
+    fake.put(
+        "/api/v1/namespaces/ml/pods/f-owned",
+        json!({"metadata": {"name": "f-owned", "namespace": "ml", "ownerReferences": [owner],
+                            "annotations": {"k8s.v1.cni.cncf.io/networks": "sriov"}}, "spec": {"containers": []}}),
+    );
     let pods = seen(&fake).await.pods.unwrap().unwrap();
     let kept: Vec<_> = pods
         .iter()
@@ -466,8 +473,16 @@ async fn of_a_pod_its_network_and_the_way_to_its_credentials_are_kept() {
             ("c-agent6", false, true, false),
             ("d-ecs", false, false, false),
             ("e-host", false, false, true),
+            ("f-owned", false, false, false),
         ]
     );
+    let networks: Vec<_> = pods
+        .iter()
+        .filter(|p| p.other_networks)
+        .map(|p| p.name.as_str())
+        .collect();
+    let made: Vec<_> = pods.iter().filter(|p| !p.standalone).map(|p| p.name.as_str()).collect();
+    assert_eq!((networks, made), (vec!["f-owned"], vec!["f-owned"]));
 }
 
 fn put_node_local(fake: &Fake, args: &Value) {

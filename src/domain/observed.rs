@@ -391,6 +391,10 @@ pub struct PodObservation {
     pub pod_identity: bool,
     /// It shares its node's network, where no NetworkPolicy applies.
     pub host_network: bool,
+    /// It has networks besides the cluster's (Multus), where none applies either.
+    pub other_networks: bool,
+    /// Nothing owns it: it was not made by a Job, a ReplicaSet or the like.
+    pub standalone: bool,
 }
 
 /// A namespace.

@@ -16,19 +16,34 @@ pub const RESERVED: [&str; 3] = ["169.254.0.0/16", "fe80::/10", "fd00:ec2::/32"]
 
 /// Why a text is not a CIDR.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a CIDR: expected an address and a prefix length, such as 10.0.0.0/8 or 2001:db8::/32")]
-pub struct CidrError {
-    text: String,
+pub enum CidrError {
+    /// Not an address, or no prefix length that fits it.
+    #[error("{text:?} is not a CIDR: expected an address and a prefix length, such as 10.0.0.0/8 or 2001:db8::/32")]
+    Malformed {
+        /// What stands there.
+        text: String,
+    },
+    /// An IPv4 address in the clothes of an IPv6 one: enforcers differ in which of the two they take it for (KEP-4858).
+    #[error("{text:?} can be read as IPv4 and as IPv6: write the IPv4 address as such")]
+    Mapped {
+        /// What stands there.
+        text: String,
+    },
 }
 
 /// Reads a CIDR as the Kubernetes API does: host bits are dropped, leading zeros mean nothing (`ParseCIDRSloppy`).
 ///
 /// # Errors
-/// Not an address, or no prefix length that fits it.
+/// It is none, or one that can be read in two ways.
 pub fn parse_cidr(text: &str) -> Result<IpNet, CidrError> {
-    text.parse::<IpNet>().map(|net| net.trunc()).map_err(|_| CidrError {
-        text: text.chars().take(64).collect(),
-    })
+    let short = || text.chars().take(64).collect();
+    let net = text
+        .parse::<IpNet>()
+        .map_err(|_| CidrError::Malformed { text: short() })?;
+    match net.trunc() {
+        IpNet::V6(v6) if v6.addr().to_ipv4_mapped().is_some() => Err(CidrError::Mapped { text: short() }),
+        net @ (IpNet::V4(_) | IpNet::V6(_)) => Ok(net),
+    }
 }
 
 /// A set of addresses of both families.
@@ -332,6 +347,18 @@ mod tests {
         ] {
             assert!(parse_cidr(odd).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn an_ipv4_address_written_as_ipv6_is_refused_since_it_may_be_either() {
+        for odd in ["::ffff:0.0.0.0/96", "::ffff:169.254.169.254/128", "::ffff:a00:1/104"] {
+            assert_eq!(
+                parse_cidr(odd).unwrap_err().to_string(),
+                format!("{odd:?} can be read as IPv4 and as IPv6: write the IPv4 address as such")
+            );
+        }
+        assert_eq!(parse_cidr("::/0").unwrap().to_string(), "::/0");
+        assert_eq!(parse_cidr("::ffff:1.2.3.4/64").unwrap().to_string(), "::/64");
     }
 
     fn any_net() -> impl Strategy<Value = IpNet> {

@@ -94,6 +94,15 @@ impl Enforcer {
     }
 }
 
+/// Does it leave out pods that nothing owns? VPC CNI finds a pod by what made it (EKS user guide, "Limit Pod traffic with
+/// Kubernetes network policies"; aws/aws-network-policy-agent#327). An enforcer beside it would hold them.
+pub(super) fn leaves_out_standalone_pods(observed: &EnforcerObservation) -> bool {
+    match observed {
+        EnforcerObservation::Found { name, holes, .. } => holes.contains(&VPC_CNI_SHARED) && !name.contains(", "),
+        EnforcerObservation::NotEnforcing { .. } | EnforcerObservation::Unknown => false,
+    }
+}
+
 impl From<Option<&Enforcer>> for EnforcerObservation {
     fn from(enforcer: Option<&Enforcer>) -> Self {
         match enforcer {

@@ -18,6 +18,7 @@ pub mod excess;
 pub mod flows;
 pub mod manifest;
 pub mod network_policy;
+pub mod networks;
 mod others;
 pub mod ownership;
 pub mod plan;

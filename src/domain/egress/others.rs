@@ -12,6 +12,7 @@ use std::rc::Rc;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::AddressSet;
+use super::enforcer::leaves_out_standalone_pods;
 use super::excess::Desired;
 use super::network_policy::EgressPolicy;
 use super::prepare::{Prepared, RuleView};
@@ -41,6 +42,8 @@ pub(super) struct Others<'a> {
     unread: BTreeMap<&'a str, Vec<(&'a str, PolicyError)>>,
     /// Policies of the network plugin's own API.
     plugin: &'a [PluginPolicy],
+    /// The enforcer restricts no pod that nothing owns.
+    leaves_out_standalone: bool,
     /// What keeps the whole from being judged: path, value, disposition, sentence.
     gaps: Vec<(String, String, Disposition, String)>,
 }
@@ -112,6 +115,7 @@ impl<'a> Others<'a> {
             desired: BTreeMap::new(),
             unread,
             plugin,
+            leaves_out_standalone: leaves_out_standalone_pods(&cluster.enforcer),
             gaps,
         }
     }
@@ -184,10 +188,11 @@ impl<'a> Others<'a> {
                     )),
             );
         }
+        let networked: Vec<&PodObservation> = selected.into_iter().filter(|p| !p.host_network).collect();
+        out.extend(self.unrestricted(&networked, target));
         let mut seen: BTreeSet<(*const Effective, Vec<usize>)> = BTreeSet::new();
         let mut beyond: BTreeMap<Source, BTreeSet<String>> = BTreeMap::new();
         let mut doubts: BTreeSet<String> = BTreeSet::new();
-        let networked: Vec<&PodObservation> = selected.into_iter().filter(|p| !p.host_network).collect();
         let each = self.union.effective_of_all(networked.iter().map(|pod| Pod {
             namespace: name,
             namespace_labels: &namespace.labels,
@@ -225,6 +230,31 @@ impl<'a> Others<'a> {
                 .message(format!("the API leaves open what this means: {doubt}"))
         }));
         out
+    }
+
+    /// Pods that NetworkPolicies select, and that something keeps them from holding.
+    fn unrestricted(&self, pods: &[&PodObservation], target: &Target) -> Vec<Finding> {
+        let first = |odd: fn(&PodObservation) -> bool| pods.iter().filter(|p| odd(p)).map(|p| &p.name).min();
+        let human =
+            |control, reason| Finding::new(control, target.clone(), Gating::Gating, Disposition::NeedsHuman(reason));
+        let elsewhere = first(|p| p.other_networks).map(|pod| {
+            human(Control::NetUnion, HumanReason::NotAnalysed)
+                .diff("pods.networks", "the cluster's alone", pod.as_str())
+                .message(format!(
+                    "pods such as {pod} have other networks besides the cluster's, where NetworkPolicies do not apply; what \
+                     they reach there is not known"
+                ))
+        });
+        let standalone = first(|p| p.standalone)
+            .filter(|_| self.leaves_out_standalone)
+            .map(|pod| {
+                human(Control::NetEnforcement, HumanReason::NotEnforced)
+                .diff("pods.ownerReferences", "an owner", pod.as_str())
+                .message(format!(
+                    "VPC CNI restricts no pod that nothing owns, such as {pod}; run it from a Job or another workload"
+                ))
+            });
+        elsewhere.into_iter().chain(standalone).collect()
     }
 
     /// The rules whose NetworkPolicies select a pod with these labels.

@@ -23,6 +23,14 @@ pub enum SelectorError {
         /// What stands there.
         key: String,
     },
+    /// Not a label value.
+    #[error("{value:?}, wanted of {key}, is not a label value: at most 63 of letters, digits, '-', '_', '.'")]
+    Value {
+        /// The key.
+        key: String,
+        /// What stands there.
+        value: String,
+    },
     /// Not one of `In`, `NotIn`, `Exists`, `DoesNotExist`.
     #[error("matchExpressions[{index}].operator: {operator:?} is not one of In, NotIn, Exists, DoesNotExist")]
     Operator {
@@ -165,6 +173,15 @@ impl Selector {
                 key: odd.chars().take(64).collect(),
             });
         }
+        let expected = selector.match_expressions.iter().flatten();
+        let expected = expected.flat_map(|e| e.values.iter().flatten().map(move |value| (&e.key, value)));
+        let mut values = selector.match_labels.iter().flatten().chain(expected);
+        if let Some((key, odd)) = values.find(|(_, value)| !is_label_value(value)) {
+            return Err(SelectorError::Value {
+                key: key.clone(),
+                value: odd.chars().take(64).collect(),
+            });
+        }
         for (key, value) in selector.match_labels.iter().flatten() {
             out.require(key, false, Values::Only(BTreeSet::from([value.clone()])));
         }
@@ -270,19 +287,30 @@ impl Selector {
     }
 }
 
+/// Empty, or at most 63 of letters, digits, `-`, `_`, `.`, the first and last a letter or digit.
+fn is_label_value(value: &str) -> bool {
+    value.is_empty() || is_name(value)
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    text.len() <= 63 && plain && ends_well(text)
+}
+
+fn ends_well(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric())
+}
+
 /// A qualified name: an optional DNS subdomain and a slash, then at most 63 of letters, digits, `-`, `_`, `.`.
 fn is_label_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(p, n)| (Some(p), n));
-    let ends = |text: &str| {
-        text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.ends_with(|c: char| c.is_ascii_alphanumeric())
-    };
     let prefixed = prefix.is_none_or(|p| {
         let plain = p
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'));
-        p.len() <= 253 && ends(p) && plain
+        p.len() <= 253 && ends_well(p) && plain
     });
-    prefixed && name.len() <= 63 && ends(name) && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    prefixed && is_name(name)
 }
 
 /// `app=train, tier in (a, b), !debug`; empty for "everything".

@@ -7,12 +7,10 @@ use serde::de::IgnoredAny;
 use serde_yaml::Value;
 
 use super::{Labels, Metadata};
+use crate::domain::egress::networks::has_other_networks;
 
 /// Stands for a label value that only the controller knows, when it makes the pod. No label can have this value.
 const LATER: &str = "?";
-/// Names of additional networks that Multus and its like attach a pod to (Kubernetes Network Custom Resource Definition
-/// De-facto Standard, "Network Attachment Selection Annotation").
-const NETWORKS: &str = "k8s.v1.cni.cncf.io/networks";
 /// The longest label value.
 const MAX_LABEL: usize = 63;
 
@@ -128,12 +126,11 @@ pub(super) fn of_machine(mut shape: PodShape, metadata: &Metadata) -> PodShape {
 
 fn shape(labels: Option<Labels>, annotations: Option<&BTreeMap<String, Value>>, spec: Option<&PodSpec>) -> PodShape {
     let machine_networks = spec.and_then(|s| s.networks.as_deref()).unwrap_or_default();
-    let annotated = annotations.and_then(|a| a.get(NETWORKS)?.as_str());
+    let annotated = has_other_networks(|key| annotations?.get(key)?.as_str());
     PodShape {
         labels: labels.unwrap_or_default(),
         host_network: spec.and_then(|s| s.host_network).unwrap_or(false),
-        other_networks: annotated.is_some_and(|networks| !networks.trim().is_empty())
-            || machine_networks.iter().any(|network| network.multus.is_some()),
+        other_networks: annotated || machine_networks.iter().any(|network| network.multus.is_some()),
     }
 }
 

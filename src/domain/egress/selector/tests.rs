@@ -85,6 +85,26 @@ fn malformed_expressions_are_refused_with_their_position() {
 }
 
 #[test]
+fn values_that_no_label_can_have_are_refused() {
+    let long = "x".repeat(64);
+    for odd in ["b c", "?", "-a", "a.", long.as_str()] {
+        for selector in [
+            LabelSelector {
+                match_labels: Some(labels(&[("a", odd)])),
+                ..LabelSelector::default()
+            },
+            raw(&[expression("a", "NotIn", &["fine", odd])]),
+        ] {
+            assert_eq!(
+                Selector::parse(&selector).unwrap_err().to_string(),
+                format!("{odd:?}, wanted of a, is not a label value: at most 63 of letters, digits, '-', '_', '.'")
+            );
+        }
+    }
+    assert!(of("a", "In", &[""]).matches(&labels(&[("a", "")])));
+}
+
+#[test]
 fn what_is_not_known_decides_only_where_any_value_would() {
     let decides = |selector: &Selector, known: Known| selector.decides(&labels(&[("app", "a")]), |_| known);
     for (operator, values, exactly, presence, nothing) in [

@@ -2,6 +2,7 @@
 
 use super::Problems;
 use crate::api::{Allow, AllowPort, AllowType, Assurance, EgressRule, Protocol};
+use crate::domain::egress::address::parse_cidr;
 use crate::domain::policy::{Destination, EgressTarget, PortRange};
 
 pub(super) fn validate_egress(
@@ -75,6 +76,7 @@ fn destination(field: &str, allow: &Allow, problems: &mut Problems) -> Option<De
         AllowType::Cidr => {
             let Some(cidr) = cidr
                 .as_deref()
+                .filter(|c| parse_cidr(c).is_ok())
                 .and_then(|c| c.parse::<ipnet::IpNet>().ok())
                 .filter(|c| c.trunc() == *c)
             else {

@@ -460,6 +460,10 @@ fn every_bad_role_and_rule_is_named_with_its_fix() {
             "egress[training].allow[0].cidr: expected a network address in CIDR notation, e.g. 10.20.0.0/16",
         ),
         (
+            ("cidr: 0.0.0.0/0", "cidr: '::ffff:169.254.169.254/128'"),
+            "egress[training].allow[0].cidr: expected a network address in CIDR notation, e.g. 10.20.0.0/16",
+        ),
+        (
             ("cidr: 0.0.0.0/0", "cidr: 0.0.0.0/0, ports: [{port: 80}]"),
             "egress[training].allow[0]: 0.0.0.0/0 (anywhere) is allowed on 443/TCP only",
         ),

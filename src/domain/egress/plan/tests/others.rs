@@ -130,6 +130,62 @@ fn a_pod_on_its_nodes_network_is_beyond_every_policy() {
 }
 
 #[test]
+fn a_pod_with_other_networks_besides_the_clusters_is_never_compliant() {
+    let policy = policy(FULL_SPEC);
+    let mut cluster = converged(&policy);
+    let networks = |name: &str, other_networks| PodObservation {
+        name: name.to_owned(),
+        other_networks,
+        ..trainer(&[])
+    };
+    cluster.pods = Some(Ok(vec![networks("b", true), networks("a", true), networks("0", false)]));
+    let found = plan(&policy, &cluster);
+    let said: Vec<_> = found
+        .findings
+        .iter()
+        .map(|f| (f.path.as_str(), f.have.as_str(), f.disposition))
+        .collect();
+    assert_eq!(said, [("pods.networks", "a", needs(HumanReason::NotAnalysed))]);
+    assert_ne!(found.state, TargetState::Compliant);
+}
+
+#[test]
+fn a_pod_that_nothing_owns_is_not_restricted_by_vpc_cni_and_is_by_others() {
+    let policy = policy(FULL_SPEC);
+    let standalone = |enforcer: &str| {
+        let mut cluster = ClusterObservation {
+            enforcer: Some(&Enforcer::stated(enforcer)).into(),
+            ..converged(&policy)
+        };
+        let alone = PodObservation {
+            standalone: true,
+            ..trainer(&[])
+        };
+        cluster.pods = Some(Ok(vec![alone]));
+        let found = plan(&policy, &cluster);
+        let gating = found.findings.iter().filter(|f| f.gating == Gating::Gating);
+        let said: Vec<_> = gating
+            .map(|f| (f.control.id(), f.path.clone(), f.have.clone(), f.disposition))
+            .collect();
+        (said, found.state == TargetState::Compliant)
+    };
+    let refused = needs(HumanReason::NotEnforced);
+    assert_eq!(
+        standalone("vpc-cni"),
+        (
+            vec![(
+                "Net.Enforcement",
+                "pods.ownerReferences".to_owned(),
+                "trainer".to_owned(),
+                refused
+            )],
+            false
+        )
+    );
+    assert_eq!(standalone("calico"), (vec![], true));
+}
+
+#[test]
 fn two_rules_of_one_policy_on_the_same_pods_exceed_nothing() {
     let spec = format!(
         "{FULL_SPEC}- {{name: tracking, namespaceSelector: {{matchLabels: {{team: ml}}}}, podSelector: {{matchLabels: {{track: 'yes'}}}}, allow: [{{type: CIDR, cidr: 0.0.0.0/0}}, {{type: CIDR, cidr: 10.9.0.0/16, ports: [{{port: 5000}}]}}]}}\n"
