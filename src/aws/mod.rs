@@ -20,6 +20,7 @@ mod http;
 mod iam;
 mod kms;
 mod observe;
+mod reach;
 mod s3;
 mod s3control;
 mod service;

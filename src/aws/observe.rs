@@ -12,6 +12,7 @@ use super::discover::{Listed, TagQuery, Tagged};
 use super::eks::Listed as AssociationListed;
 use super::iam::{Bulk, PolicyVersions};
 use super::kms::{Described, KeyPlace};
+use super::reach::regions_to_reach;
 use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place, Versioning, wanted};
 use super::session::AccountSession;
 use crate::api::Gating;
@@ -193,7 +194,10 @@ impl AccountSession {
             self.associations(policy, max_age),
             wanted(is_private, self.account_public_access_block(max_age)),
         );
-        let log_targets = self.log_targets(policy, &buckets, max_age).await;
+        let (log_targets, s3_offers_tls13) = futures::join!(
+            self.log_targets(policy, &buckets, max_age),
+            self.regions_with_tls13(policy, &buckets),
+        );
         let associations = pod_identity_associations.as_ref().and_then(|read| read.as_ref().ok());
         let all_roles = account_roles.as_ref().and_then(|read| read.as_deref().ok());
         let others = all_roles
@@ -215,6 +219,7 @@ impl AccountSession {
                 pod_identity_associations,
                 prefix_lists,
                 log_targets,
+                s3_offers_tls13,
                 public_access_block,
                 selected,
                 ..AccountObservation::default()
@@ -268,6 +273,22 @@ impl AccountSession {
                     let seen = self.observe_bucket(&bucket, LOG_TARGET, region.as_ref(), age).await;
                     (bucket, seen)
                 }
+            })
+            .buffer_unordered(CONCURRENT_BUCKETS)
+            .collect()
+            .await
+    }
+
+    /// Looked at only where a bucket policy shall ask for TLS 1.3.
+    async fn regions_with_tls13(
+        &self,
+        policy: &ValidatedPolicy,
+        buckets: &BTreeMap<BucketName, BucketObservation>,
+    ) -> BTreeMap<Region, bool> {
+        stream::iter(regions_to_reach(policy, buckets))
+            .map(async |region| {
+                let offers = self.s3_offers_tls13(&region).await;
+                (region, offers)
             })
             .buffer_unordered(CONCURRENT_BUCKETS)
             .collect()

@@ -263,6 +263,24 @@ impl AccountSession {
         (!self.account_guard_off).then_some(&self.account)
     }
 
+    /// Host name of S3's endpoint in a region.
+    ///
+    /// # Errors
+    /// The endpoint that is configured in its place.
+    pub(super) fn s3_host(&self, region: &Region) -> Result<String, String> {
+        let config = &self.shared.config;
+        if let Some(own) = s3_endpoint(config) {
+            return Err(own);
+        }
+        let fips = config.use_fips().unwrap_or(false);
+        let dual_stack = config.use_dual_stack().unwrap_or(false);
+        let (service, stack) = (
+            if fips { "s3-fips" } else { "s3" },
+            if dual_stack { ".dualstack" } else { "" },
+        );
+        Ok(format!("{service}{stack}.{region}.{}", region.partition().dns_suffix()))
+    }
+
     /// Clients for the services of one region.
     pub(super) fn clients(&self, region: &Region) -> Clients {
         self.shared.clients(region)

@@ -98,6 +98,22 @@ async fn an_own_endpoint_addresses_buckets_by_path_and_aws_by_host() {
 }
 
 #[tokio::test]
+async fn the_host_of_s3_is_the_one_that_the_clients_use() {
+    for (home, host) in [
+        ("eu-west-1", "s3.eu-west-1.amazonaws.com"),
+        ("us-gov-west-1", "s3.us-gov-west-1.amazonaws.com"),
+        ("cn-north-1", "s3.cn-north-1.amazonaws.com.cn"),
+    ] {
+        let region = Region::new(home).unwrap();
+        let session = over(None).await.0.session(&account(), &region).unwrap();
+        assert_eq!(session.s3_host(&region).as_deref(), Ok(host));
+    }
+    let own = "https://s3.example.com:9000";
+    let session = over(Some(own)).await.0.session(&account(), &home()).unwrap();
+    assert_eq!(session.s3_host(&home()), Err(own.to_owned()));
+}
+
+#[tokio::test]
 async fn only_an_http_endpoint_is_plaintext() {
     for (endpoint, plaintext) in [
         (None, false),

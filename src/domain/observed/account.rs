@@ -19,6 +19,8 @@ pub struct AccountObservation {
     /// The account's access points in each region in which the policy has buckets. Those that other accounts have made for
     /// its buckets can't be listed.
     pub access_points: BTreeMap<Region, Read<Vec<AccessPoint>>>,
+    /// By region, whether S3 is known to be reached over TLS 1.3. Only where a bucket of the policy must have it.
+    pub s3_offers_tls13: BTreeMap<Region, bool>,
     /// What the policy's bucket selectors found, by name of the selector.
     pub selected: BTreeMap<String, Read<SelectedBuckets>>,
     /// EKS Pod Identity associations of the operator's cluster.

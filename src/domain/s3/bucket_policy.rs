@@ -10,7 +10,7 @@ use crate::domain::control::Control;
 use crate::domain::document::{PolicyDocument, Statement};
 use crate::domain::finding::{Disposition, Finding, HumanReason, Target};
 use crate::domain::names::{BucketName, Region};
-use crate::domain::observed::{CallerIdentity, Read};
+use crate::domain::observed::Read;
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 
 use super::demand::{Demand, Demands, control, demands, path};
@@ -35,7 +35,7 @@ pub(super) fn plan(
     region: &Region,
     read: Option<&Read<Option<String>>>,
     default_key: &DefaultKey,
-    caller: Option<&CallerIdentity>,
+    operator: Operator<'_>,
 ) -> Part {
     let bucket = &target.name;
     let unread = |finding: &dyn Fn(&Demand) -> Option<Finding>| Part {
@@ -71,10 +71,7 @@ pub(super) fn plan(
         bucket,
         region,
         bucket_arn: &region.partition().bucket_arn(bucket),
-        operator: Operator {
-            caller,
-            plaintext: policy.settings.s3_over_plaintext,
-        },
+        operator,
         text,
         current: &current,
         is_private: target.public_access.is_some(),
@@ -161,7 +158,7 @@ impl Planner<'_> {
                         self.bucket,
                         Disposition::NeedsHuman(HumanReason::WouldLockOut),
                         have,
-                        "the statement would lock the operator itself out of the bucket policy; let the operator reach S3 over TLS, as a role that is no training role".into(),
+                        self.lock_out(demand.rule).to_owned(),
                     ));
                     managed.remove(&demand.sid);
                 }
@@ -198,6 +195,14 @@ impl Planner<'_> {
             _ if demand.gating == Gating::ReportOnly && demand.enforced_by(others, self.bucket_arn) => None,
             [one] => Some(differences(&demand.statement, one)),
             many => Some(format!("{} statements with our Sid", many.len())),
+        }
+    }
+
+    fn lock_out(&self, rule: Rule) -> &'static str {
+        if rule == Rule::DenyOldTls && !self.operator.plaintext {
+            "the statement could lock the operator itself out of the bucket policy: it reaches S3 through an interface endpoint, which has no TLS 1.3, or a way that can't be told; ask for 1.2, or let it reach S3's public endpoint directly"
+        } else {
+            "the statement would lock the operator itself out of the bucket policy; let the operator reach S3 over TLS, as a role that is no training role"
         }
     }
 

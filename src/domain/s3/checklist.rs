@@ -302,6 +302,41 @@ fn operator_without_tls_does_not_lock_itself_out() {
     assert!(sids(&after).iter().all(|sid| !sid.starts_with(TLS_SID)));
 }
 
+/// An interface endpoint has no TLS 1.3: everybody behind it, the operator among them, would be shut out.
+#[test]
+fn tls_1_3_is_asked_for_only_where_the_operator_is_known_to_have_it() {
+    let latest = policy_from(&FULL_SPEC.replace("\"1.2\"", "\"1.3\""), PolicySource::default());
+    let planned = |offers: Option<bool>, seen: &BucketObservation| {
+        let mut around = around(&latest);
+        let offers = offers.map(|offers| (region("eu-west-1"), offers));
+        around.account.s3_offers_tls13 = offers.into_iter().collect();
+        plan_bucket(&latest, &latest.buckets[0], seen, &around)
+    };
+    let has_rule = |seen: &BucketObservation| stored(seen).is_some_and(|text| text.contains("AidpDenyOldTls"));
+    let open = planned(Some(true), &fresh());
+    let written = apply(&fresh(), &open);
+    assert!(has_rule(&written));
+    for offers in [None, Some(false)] {
+        let held = planned(offers, &fresh());
+        assert!(
+            brief(&held).contains(
+                &"S3.MinimumTLSVersion bucketPolicy.AidpDenyOldTls NeedsHuman(WouldLockOut): no statement denies them"
+                    .to_owned()
+            ),
+            "{:?}",
+            brief(&held)
+        );
+        assert_eq!(operations(&held), operations(&open), "everything else is written");
+        assert!(!has_rule(&apply(&fresh(), &held)));
+        let stays = planned(offers, &written);
+        assert_eq!(
+            (brief(&stays), operations(&stays)),
+            (vec![], vec![]),
+            "what stands, stands"
+        );
+    }
+}
+
 #[test]
 fn bucket_deleted_mid_reconcile_is_missing_and_nothing_is_written() {
     let mut seen = fresh();

@@ -150,6 +150,9 @@ impl Compare {
 
     /// Whether `value` matches all texts of the pattern `class`, none, or some.
     fn matches_class(self, value: &str, class: &str) -> Option<bool> {
+        if Glob::new(class, Case::Sensitive).is_literal() {
+            return self.matches(&Fact::Is(class.to_owned()), value);
+        }
         let class_case = match self {
             Self::Equal(case) => case,
             Self::Like | Self::Arn => Case::Sensitive,
@@ -287,6 +290,16 @@ mod tests {
         assert_eq!(tls("1.2").all_hold(&at_most), Some(false));
         let infinite = [condition("NumericLessThan", "s3:TlsVersion", &["inf"])];
         assert_eq!(tls("1.2").all_hold(&infinite), None);
+    }
+
+    #[test]
+    fn a_number_that_is_one_of_some_is_below_another_only_if_all_are() {
+        let versions = ["1.2", "1.3"].map(str::to_owned).to_vec();
+        let facts = Facts::default().with("s3:TlsVersion", Fact::OneOf(versions));
+        for (value, expected) in [("1.2", Some(false)), ("1.3", None), ("1.4", Some(true))] {
+            let less = condition("NumericLessThan", "s3:TlsVersion", &[value]);
+            assert_eq!(facts.all_hold(&[less]), expected, "{value}");
+        }
     }
 
     #[test]

@@ -123,6 +123,8 @@ pub fn revert_bucket(
     let operator = Operator {
         caller,
         plaintext: policy.settings.s3_over_plaintext,
+        // Nothing is added that could ask for it.
+        tls13: false,
     };
     let arn = region.partition().bucket_arn(bucket);
     let delete = merged.document.statements.is_empty();

@@ -13,6 +13,7 @@ use crate::domain::target_plan::{TargetFacts, TargetPlan};
 use super::bucket_policy::{self, Part};
 use super::encryption::DefaultKey;
 use super::unread;
+use super::writable::Operator;
 use super::{encryption, leave, private, reports, select, settings};
 
 /// Judges every bucket of the policy, and those that have left it and are still in its inventory.
@@ -103,7 +104,11 @@ pub fn plan_bucket(
         region,
         seen_policy.as_ref(),
         &default_key,
-        caller_of(observed),
+        Operator {
+            caller: caller_of(observed),
+            plaintext: policy.settings.s3_over_plaintext,
+            tls13: observed.account.s3_offers_tls13.get(region).copied().unwrap_or(false),
+        },
     );
     let mut encryption_part = encryption
         .as_ref()

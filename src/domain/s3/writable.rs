@@ -36,6 +36,8 @@ pub struct Operator<'a> {
     pub caller: Option<&'a CallerIdentity>,
     /// It reaches S3 without TLS.
     pub plaintext: bool,
+    /// It is known to reach S3 over TLS 1.3; else the version is 1.2 or 1.3, older ones S3 refuses.
+    pub tls13: bool,
 }
 
 /// Whether `document`, whose foreign part was read from the bucket, may be sent to `PutBucketPolicy`.
@@ -158,8 +160,9 @@ impl Operator<'_> {
                 .is(SECURE_TRANSPORT, "false")
                 .with(TLS_VERSION, Fact::Absent)
         } else {
-            // Our TLS client offers 1.3, and S3's public endpoints take it.
-            Facts::default().is(SECURE_TRANSPORT, "true").is(TLS_VERSION, "1.3")
+            let versions: &[&str] = if self.tls13 { &["1.3"] } else { &["1.2", "1.3"] };
+            let version = Fact::OneOf(versions.iter().map(|v| (*v).to_owned()).collect());
+            Facts::default().is(SECURE_TRANSPORT, "true").with(TLS_VERSION, version)
         };
         let Some(caller) = self.caller else {
             return facts.with(PRINCIPAL_ARN, Fact::Absent);

@@ -22,6 +22,7 @@ fn over_tls(caller: &CallerIdentity) -> Operator<'_> {
     Operator {
         caller: Some(caller),
         plaintext: false,
+        tls13: true,
     }
 }
 
@@ -102,10 +103,18 @@ fn our_own_statement_is_not_written_by_an_operator_that_it_could_hit() {
     let plaintext = Operator {
         caller: Some(&operator),
         plaintext: true,
+        tls13: false,
     };
     assert!(plaintext.locked_out_by(&tls, BUCKET));
     assert!(!over_tls(&operator).locked_out_by(&tls, BUCKET));
-    assert!(!over_tls(&operator).locked_out_by(&deny_old_tls("A", BUCKET, TLSVersion::V13), BUCKET));
+    let older = |minimum| deny_old_tls("A", BUCKET, minimum);
+    assert!(!over_tls(&operator).locked_out_by(&older(TLSVersion::V13), BUCKET));
+    let by_interface_endpoint = Operator {
+        tls13: false,
+        ..over_tls(&operator)
+    };
+    assert!(by_interface_endpoint.locked_out_by(&older(TLSVersion::V13), BUCKET));
+    assert!(!by_interface_endpoint.locked_out_by(&older(TLSVersion::V12), BUCKET));
 
     let writes = |role: &str| deny_role_writes("A", BUCKET, &[role.to_owned()]);
     let trainer = writes("arn:aws:iam::123456789012:role/aidp/fraud-trainer");
@@ -118,6 +127,7 @@ fn our_own_statement_is_not_written_by_an_operator_that_it_could_hit() {
     let unguarded = Operator {
         caller: None,
         plaintext: false,
+        tls13: true,
     };
     assert!(!unguarded.locked_out_by(&trainer, BUCKET));
 }
