@@ -94,6 +94,10 @@ impl Enforcer {
     }
 }
 
+/// The label of pods on Fargate. No enforcer runs there: they run from DaemonSets, and Fargate has none (EKS user guide,
+/// "Simplify compute management with AWS Fargate").
+pub(super) const FARGATE_PROFILE: &str = "eks.amazonaws.com/fargate-profile";
+
 /// Does it leave out pods that nothing owns? VPC CNI finds a pod by what made it (EKS user guide, "Limit Pod traffic with
 /// Kubernetes network policies"; aws/aws-network-policy-agent#327). An enforcer beside it would hold them.
 pub(super) fn leaves_out_standalone_pods(observed: &EnforcerObservation) -> bool {

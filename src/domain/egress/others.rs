@@ -12,7 +12,7 @@ use std::rc::Rc;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::AddressSet;
-use super::enforcer::leaves_out_standalone_pods;
+use super::enforcer::{FARGATE_PROFILE, leaves_out_standalone_pods};
 use super::excess::Desired;
 use super::network_policy::EgressPolicy;
 use super::prepare::{Prepared, RuleView};
@@ -254,7 +254,14 @@ impl<'a> Others<'a> {
                     "VPC CNI restricts no pod that nothing owns, such as {pod}; run it from a Job or another workload"
                 ))
             });
-        elsewhere.into_iter().chain(standalone).collect()
+        let fargate = first(|p| p.labels.contains_key(FARGATE_PROFILE)).map(|pod| {
+            human(Control::NetEnforcement, HumanReason::NotEnforced)
+                .diff("pods.nodes", "nodes with the enforcer", pod.as_str())
+                .message(format!(
+                    "pods such as {pod} run on Fargate, where nothing enforces NetworkPolicy; run them on other nodes"
+                ))
+        });
+        elsewhere.into_iter().chain(standalone).chain(fargate).collect()
     }
 
     /// The rules whose NetworkPolicies select a pod with these labels.

@@ -82,7 +82,8 @@ fn plan_named(policy: &ValidatedPolicy, around: Surroundings<'_>) -> Vec<TargetP
     }
     let mut others = Others::new(cluster, &rules, &prepared);
     let mut plans = Vec::with_capacity(rules.len());
-    for (index, RuleView { rule, namespaces, .. }) in rules.iter().enumerate() {
+    for (index, view) in rules.iter().enumerate() {
+        let RuleView { rule, namespaces, .. } = view;
         let (mut findings, mut actions) = (Vec::new(), Vec::new());
         for namespace in &living {
             let Some(Prepared {
@@ -104,6 +105,7 @@ fn plan_named(policy: &ValidatedPolicy, around: Surroundings<'_>) -> Vec<TargetP
             findings.extend(others.findings(index, namespace, &target));
             plan_namespace(rule, &target, wanted, seen, &mut findings, &mut actions);
         }
+        findings.extend(outliving(policy, view, cluster, &pods));
         if prepared.keys().any(|(of, _)| *of == index) {
             findings.extend(others.gaps(&whole(&rule.name)));
         } else {
@@ -152,6 +154,45 @@ fn nowhere(rule: &EgressTarget) -> Finding {
         .message("the rule matches no namespace, so that it restricts nothing; mind a mistyped label");
     note.severity = Severity::Low;
     note
+}
+
+/// Pods of the rule that run on without it. Nothing can be created in a namespace that is being deleted, and its pods may
+/// take as long as they like to end.
+fn outliving(
+    policy: &ValidatedPolicy,
+    view: &RuleView<'_>,
+    cluster: &ClusterObservation,
+    pods: &BTreeMap<&str, Vec<&PodObservation>>,
+) -> Vec<Finding> {
+    let RuleView {
+        rule,
+        namespaces,
+        pods: selector,
+    } = view;
+    let kept: BTreeSet<&str> = ours(policy, &rule.name, cluster)
+        .map(|(_, namespace)| namespace)
+        .collect();
+    let dying = cluster
+        .namespaces
+        .iter()
+        .filter(|n| n.terminating && namespaces.matches(&n.labels));
+    let left = dying
+        .filter(|n| !kept.contains(n.name.as_str()))
+        .filter_map(|namespace| {
+            let name = namespace.name.as_str();
+            let selected = pods.get(name)?.iter().filter(|pod| selector.matches(&pod.labels));
+            let pod = selected.map(|pod| pod.name.as_str()).min()?;
+            let target = Target::Egress {
+                rule: rule.name.clone(),
+                namespace: Some(name.to_owned()),
+            };
+            let exceeded = Disposition::NeedsHuman(HumanReason::EgressExceeded);
+            let finding = Finding::new(Control::NetUnion, target, Gating::Gating, exceeded);
+            Some(finding.diff("pods", "none without their NetworkPolicy", pod).message(format!(
+            "namespace {name} is being deleted, its NetworkPolicy is gone, and pods such as {pod} still run: end them"
+        )))
+        });
+    left.collect()
 }
 
 /// The plan for a policy that is being deleted with `deletionPolicy: Revert`: every NetworkPolicy of ours goes.

@@ -1,8 +1,10 @@
 //! Egress rules: selectors, destinations, ports.
 
 use super::Problems;
-use crate::api::{Allow, AllowPort, AllowType, Assurance, EgressRule, Protocol};
+use crate::api::{Allow, AllowPort, AllowType, Assurance, EgressRule, Protocol, Selector};
 use crate::domain::egress::address::parse_cidr;
+use crate::domain::egress::desired::label_selector;
+use crate::domain::egress::selector;
 use crate::domain::policy::{Destination, EgressTarget, PortRange};
 
 pub(super) fn validate_egress(
@@ -27,6 +29,7 @@ pub(super) fn validate_egress(
             if selector.match_labels.is_empty() && selector.match_expressions.is_empty() {
                 problems.add(format!("{field}.{part}: may not be empty"));
             }
+            readable(&format!("{field}.{part}"), selector, problems);
         }
         for forbidden in ["kube-system", operator_namespace] {
             if namespace_selector
@@ -57,6 +60,13 @@ pub(super) fn validate_egress(
     }
     out.sort_by(|a, b| a.name.cmp(&b.name));
     out
+}
+
+/// A selector that the API server takes for none would select nothing, and so restrict nobody.
+fn readable(field: &str, selector: &Selector, problems: &mut Problems) {
+    if let Err(error) = selector::Selector::parse(&label_selector(selector)) {
+        problems.add(format!("{field}: {error}"));
+    }
 }
 
 fn destination(field: &str, allow: &Allow, problems: &mut Problems) -> Option<Destination> {
@@ -111,6 +121,8 @@ fn destination(field: &str, allow: &Allow, problems: &mut Problems) -> Option<De
                 problems.add(format!("{field}: type Pods needs namespaceSelector and podSelector"));
                 return None;
             };
+            readable(&format!("{field}.namespaceSelector"), &namespace_selector, problems);
+            readable(&format!("{field}.podSelector"), &pod_selector, problems);
             Some(Destination::Pods {
                 namespace_selector,
                 pod_selector,

@@ -448,6 +448,22 @@ fn every_bad_role_and_rule_is_named_with_its_fix() {
             "egress[training].podSelector: may not be empty",
         ),
         (
+            ("{workload: training}", "{'work load': training}"),
+            "egress[training].podSelector: \"work load\" is not a label key",
+        ),
+        (
+            ("{team: ml}", "{team: m l}"),
+            "egress[training].namespaceSelector: \"m l\", wanted of team, is not a label value: at most 63 of letters, \
+             digits, '-', '_', '.'",
+        ),
+        (
+            (
+                "{type: CIDR, cidr: 0.0.0.0/0}",
+                "{type: Pods, namespaceSelector: {matchLabels: {a: b}}, podSelector: {matchExpressions: [{key: /a, operator: Exists}]}, ports: [{port: 1}]}",
+            ),
+            "egress[training].allow[0].podSelector: \"/a\" is not a label key",
+        ),
+        (
             ("{team: ml}", "{kubernetes.io/metadata.name: kube-system}"),
             "egress[training].namespaceSelector: namespace kube-system cannot be restricted",
         ),

@@ -186,6 +186,49 @@ fn a_pod_that_nothing_owns_is_not_restricted_by_vpc_cni_and_is_by_others() {
 }
 
 #[test]
+fn a_pod_on_fargate_is_restricted_by_nothing() {
+    let policy = policy(FULL_SPEC);
+    let mut cluster = converged(&policy);
+    cluster.pods = Some(Ok(vec![
+        trainer(&[("eks.amazonaws.com/fargate-profile", "batch")]),
+        trainer(&[]),
+    ]));
+    let found = plan(&policy, &cluster);
+    let said: Vec<_> = found
+        .findings
+        .iter()
+        .map(|f| (f.control.id(), f.path.as_str(), f.disposition))
+        .collect();
+    assert_eq!(
+        said,
+        [("Net.Enforcement", "pods.nodes", needs(HumanReason::NotEnforced))]
+    );
+    assert_eq!(found.state, TargetState::Drifted);
+}
+
+#[test]
+fn pods_that_outlive_the_network_policy_of_a_namespace_that_is_being_deleted_are_said() {
+    let policy = policy(FULL_SPEC);
+    let mut cluster = converged(&policy);
+    cluster.namespaces[0].terminating = true;
+    cluster.pods = Some(Ok(vec![trainer(&[])]));
+    assert_eq!(plan(&policy, &cluster).findings, [], "its policy is still there");
+    cluster
+        .network_policies
+        .retain(|o| o.metadata.namespace.as_deref() != Some("ml"));
+    let found = plan(&policy, &cluster);
+    let said: Vec<_> = found
+        .findings
+        .iter()
+        .map(|f| (f.path.as_str(), f.have.as_str(), f.disposition))
+        .collect();
+    assert_eq!(said, [("pods", "trainer", needs(HumanReason::EgressExceeded))]);
+    assert_eq!((found.state, found.actions), (TargetState::Drifted, vec![]));
+    cluster.pods = Some(Ok(vec![]));
+    assert_eq!(plan(&policy, &cluster).findings, []);
+}
+
+#[test]
 fn two_rules_of_one_policy_on_the_same_pods_exceed_nothing() {
     let spec = format!(
         "{FULL_SPEC}- {{name: tracking, namespaceSelector: {{matchLabels: {{team: ml}}}}, podSelector: {{matchLabels: {{track: 'yes'}}}}, allow: [{{type: CIDR, cidr: 0.0.0.0/0}}, {{type: CIDR, cidr: 10.9.0.0/16, ports: [{{port: 5000}}]}}]}}\n"
