@@ -170,7 +170,8 @@ pub struct PolicySet {
     pub identity: Vec<Policy>,
     /// The caller's permissions boundary.
     pub boundary: Option<Policy>,
-    /// Session policies; empty means that the session has none.
+    /// Session policies; empty means that the session has none, which leaves the session of a federated user without
+    /// permissions.
     pub session: Vec<Policy>,
     /// The resource's policy; for `sts:AssumeRole` the role's trust policy, for a key its key policy.
     pub resource: Option<Policy>,
@@ -327,7 +328,9 @@ fn decide_identity(request: &Request, policies: &PolicySet, grant: Option<(Close
         return Decision::not_allowed(PolicyKind::Boundary);
     }
     let session = &policies.session;
-    if !session.is_empty() && !session.iter().any(|p| allowing(p, request, None).is_some()) {
+    // "If you do not pass a policy, then the resulting federated user session has no permissions." (GetFederationToken)
+    let limited = !session.is_empty() || matches!(request.caller, Caller::FederatedUser { .. });
+    if limited && !session.iter().any(|p| allowing(p, request, None).is_some()) {
         return Decision::not_allowed(PolicyKind::Session);
     }
     Decision::allowed(reason)

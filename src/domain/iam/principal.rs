@@ -219,12 +219,11 @@ impl Caller {
         }
     }
 
-    /// Whether the caller is a service-linked role, which Organizations policies leave alone.
+    /// Whether the caller is a service-linked role, which Organizations policies leave alone: it has a path of its own, and
+    /// where a session's ARN doesn't tell the path, a name that begins in its own way.
     pub fn is_service_linked(&self) -> bool {
         match self {
-            Self::Role {
-                path: Some(path), name, ..
-            } => path.starts_with("/aws-service-role/") || name.starts_with("AWSServiceRoleFor"),
+            Self::Role { path: Some(path), .. } => path.starts_with("/aws-service-role/"),
             Self::Role { path: None, name, .. } => name.starts_with("AWSServiceRoleFor"),
             Self::User { .. }
             | Self::FederatedUser { .. }

@@ -168,6 +168,11 @@ fn service_linked_roles_are_outside_the_organizations_policies() {
     let linked = "arn:aws:iam::111111111111:role/aws-service-role/x.amazonaws.com/AWSServiceRoleForX";
     assert!(get(linked, &policies).is_allowed());
     assert!(!get(ROLE, &policies).is_allowed());
+    // A session does not tell its role's path; a role that has another is not one of them, whatever its name.
+    let session = "arn:aws:sts::111111111111:assumed-role/AWSServiceRoleForX/s";
+    assert!(get(session, &policies).is_allowed());
+    let namesake = "arn:aws:iam::111111111111:role/AWSServiceRoleForX";
+    assert!(!get(namesake, &policies).is_allowed());
 }
 
 #[test]
@@ -233,7 +238,7 @@ fn how_closely_a_resource_policy_names_the_caller_decides_what_else_limits_him()
         ),
         (USER, json!({"AWS": USER}), true, true),
         (federated, json!({"AWS": federated}), true, true),
-        (federated, json!({"AWS": USER}), true, false),
+        (federated, json!({"AWS": USER}), false, false),
         (ROOT, json!({"AWS": "111111111111"}), true, true),
     ] {
         let mut policies = granted(principal.clone());
@@ -254,6 +259,23 @@ fn how_closely_a_resource_policy_names_the_caller_decides_what_else_limits_him()
             "{caller} {principal} in a session"
         );
     }
+}
+
+/// "The session's permissions are the intersection of the IAM user policies and the session policies that you pass"; "if you
+/// do not pass a policy, then the resulting federated user session has no permissions", but for those that a resource's
+/// policy gives to the session itself.
+#[test]
+fn a_federated_user_has_what_its_user_and_its_session_policies_allow() {
+    let federated = "arn:aws:sts::111111111111:federated-user/bob";
+    let mut policies = identity(json!({"Effect": "Allow", "Action": "s3:*", "Resource": "*"}));
+    assert_eq!(get(federated, &policies), nothing_allows(PolicyKind::Session));
+    policies.session = vec![all(PolicyKind::Session)];
+    assert!(get(federated, &policies).is_allowed());
+    let mut by_user = granted(json!({"AWS": USER}));
+    assert_eq!(get(federated, &by_user), nothing_allows(PolicyKind::Session));
+    by_user.session = vec![all(PolicyKind::Session)];
+    assert!(get(federated, &by_user).is_allowed());
+    assert!(get(federated, &granted(json!({"AWS": federated}))).is_allowed());
 }
 
 #[test]
