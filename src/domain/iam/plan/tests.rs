@@ -515,6 +515,63 @@ fn a_policy_of_others_that_is_proven_harmless_is_only_reported() {
     assert_eq!((plan.actions, plan.state), (vec![], TargetState::Compliant));
 }
 
+/// The access review: control, severity, disposition, path, have.
+fn reviewed(policy: &ValidatedPolicy, role: RoleObservation) -> (Vec<String>, TargetState) {
+    let plan = plan_of(policy, Some(role));
+    assert_eq!(plan.actions, vec![]);
+    let review = plan.findings.iter().filter(|f| f.control == Control::IamAccessReview);
+    let told = review.map(|f| {
+        assert_eq!((f.severity, f.disposition), (Severity::Low, Disposition::Note));
+        format!("{}: {}", f.path, f.have)
+    });
+    (told.collect(), plan.state)
+}
+
+#[test]
+fn a_role_that_nobody_uses_is_put_up_for_review_and_stays_compliant() {
+    let policy = policy();
+    let old = RoleObservation {
+        created_time: Some(now() - jiff::SignedDuration::from_hours(200 * 24)),
+        ..made(&policy)
+    };
+    let used = |days: i64| RoleObservation {
+        last_used_time: Some(now() - jiff::SignedDuration::from_hours(days * 24)),
+        ..old.clone()
+    };
+    let review = |told: &[&str]| (told.iter().map(ToString::to_string).collect(), TargetState::Compliant);
+    assert_eq!(
+        reviewed(&policy, old.clone()),
+        review(&["lastUsed: never, as far as AWS remembers"])
+    );
+    assert_eq!(reviewed(&policy, used(100)), review(&["lastUsed: 2026-02-21"]));
+    assert_eq!(reviewed(&policy, used(30)), review(&[]));
+}
+
+#[test]
+fn rights_to_read_past_the_policy_are_put_up_for_review() {
+    let policy = policy();
+    let with = |document: String| {
+        let mut role = made(&policy);
+        role.inline_policies.insert("extra".into(), document);
+        reviewed(&policy, role)
+    };
+    let review = |told: &[&str]| (told.iter().map(ToString::to_string).collect(), TargetState::Compliant);
+    assert_eq!(
+        with(allow("s3:GetObject", "*")),
+        review(&["rights[extra]: fraud-data, fraud-features"])
+    );
+    // Outside the prefix that the role is to read, and by an ARN that AWS completes.
+    assert_eq!(
+        with(allow("s3:GetObject", "arn:aws:s3:::fraud-data/raw/*")),
+        review(&["rights[extra]: fraud-data"])
+    );
+    assert_eq!(
+        with(allow("s3:GetObject", "arn:aws:s3")),
+        review(&["rights[extra]: fraud-data, fraud-features"])
+    );
+    assert_eq!(with(allow("s3:GetObject", "arn:aws:s3:::checkpoints/*")), review(&[]));
+}
+
 #[test]
 fn a_listed_policy_with_which_the_role_could_write_is_not_attached() {
     let mut policy = policy();
