@@ -207,6 +207,16 @@ fn a_rule_that_selects_by_labels_of_a_namespace_not_given_is_exit_code_3() {
 }
 
 #[test]
+fn manifests_without_a_namespace_are_judged_in_the_one_they_will_be_applied_to() {
+    let chart = format!("{TRAIN}---\n{HTTPS}").replace(", namespace: ml", "");
+    let dir = directory(&[("chart.yaml", &chart), ("policy.yaml", POLICY)]);
+    let args = ["-f", "chart.yaml", "--policy", "policy.yaml"];
+    assert_eq!(aidp(dir.path(), &args).status.code(), Some(3));
+    let there = aidp(dir.path(), &[&args[..], &["-n", "ml"]].concat());
+    assert_eq!((there.status.code(), errors(&there)), (Some(0), String::new()));
+}
+
+#[test]
 fn a_byte_order_mark_and_carriage_returns_are_no_content() {
     let windows = format!("\u{feff}{TRAIN}---\n{HTTPS}").replace('\n', "\r\n");
     let dir = directory(&[("app.yaml", &windows)]);

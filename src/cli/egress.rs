@@ -39,6 +39,9 @@ pub(super) struct Egress {
     /// File, directory (read with everything in it that ends in .yaml, .yml or .json), or - for standard input (repeatable)
     #[arg(short, long = "filename", value_name = "FILE|DIR|-", required = true)]
     filename: Vec<PathBuf>,
+    /// Namespace of objects that name none, as with kubectl and helm
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
     /// Print only what exceeds the egress rules of this AIDataProtectionPolicy, for the workloads that they select
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -76,7 +79,7 @@ impl Egress {
     /// What is to be printed, and what a comparison came to.
     fn analyse(&self) -> Result<(Vec<WorkloadReport>, Verdict), Vec<Problem>> {
         let rules = self.policy.as_deref().map(policy::read);
-        let manifests = files::read(&self.filename);
+        let manifests = files::read(&self.filename, &self.namespace);
         let (rules, manifests) = match (rules.transpose(), manifests) {
             (Ok(rules), Ok(manifests)) => (rules, manifests),
             (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => return Err(problems),

@@ -13,12 +13,12 @@ const MAX_FILES: usize = 50_000;
 /// Directories within directories.
 const MAX_DEPTH: usize = 64;
 
-/// Reads all manifests.
+/// Reads all manifests; `namespace` is that of objects that name none.
 ///
 /// # Errors
 /// Every problem of every input.
-pub(super) fn read(inputs: &[PathBuf]) -> Result<Manifests, Vec<Problem>> {
-    let mut manifests = Manifests::default();
+pub(super) fn read(inputs: &[PathBuf], namespace: &str) -> Result<Manifests, Vec<Problem>> {
+    let mut manifests = Manifests::for_namespace(namespace);
     let mut files = Vec::new();
     let mut problems = Vec::new();
     for input in inputs {

@@ -112,6 +112,8 @@ pub struct Manifests {
     pub unread: Vec<Unread>,
     /// Number of Kubernetes objects seen, of whatever kind.
     pub objects: usize,
+    /// Namespace of objects that name none; None = `default`.
+    fallback_namespace: Option<String>,
     owned: BTreeMap<WorkloadName, Owned>,
     seen: BTreeMap<(String, WorkloadName), Value>,
 }
@@ -156,6 +158,14 @@ struct At<'a> {
 }
 
 impl Manifests {
+    /// For manifests that leave their namespace to the command that applies them (`kubectl apply -n`, `helm install -n`).
+    pub fn for_namespace(namespace: &str) -> Self {
+        Self {
+            fallback_namespace: Some(namespace.to_owned()),
+            ..Self::default()
+        }
+    }
+
     /// Reads one file's text; `file` is its name in messages. Call [`Self::finish`] after the last one.
     pub fn read(&mut self, file: &str, text: &str) {
         if text.trim_start().starts_with(['{', '[']) && self.read_json(file, text) {
@@ -330,7 +340,8 @@ impl Manifests {
             self.unread.push(Unread { namespace, kind });
             return;
         }
-        let (name, metadata) = match named(value, kind) {
+        let fallback = self.fallback_namespace.as_deref().unwrap_or("default");
+        let (name, metadata) = match named(value, kind, fallback) {
             Ok(named) => named,
             Err((field, problem)) => return self.problem(at, Some(kind.to_owned()), field, problem),
         };
@@ -367,7 +378,7 @@ impl Manifests {
                 let shape = c.spec.job_template.spec.shape(kind, &metadata);
                 self.workload(name, &metadata, shape, false);
             }),
-            "NetworkPolicy" => self.network_policy(value),
+            "NetworkPolicy" => self.network_policy(&name.namespace, value),
             _ => match AdminKind::of(api_version, kind) {
                 Some(admin) => self.admin_policy(admin, value),
                 None => typed::<Templated>(value)
@@ -386,8 +397,9 @@ impl Manifests {
         self.workloads.entry(name).or_default().insert(shape);
     }
 
-    fn network_policy(&mut self, value: &Value) -> Result<(), (String, String)> {
-        let policy: NetworkPolicy = typed(value)?;
+    fn network_policy(&mut self, namespace: &str, value: &Value) -> Result<(), (String, String)> {
+        let mut policy: NetworkPolicy = typed(value)?;
+        policy.metadata.namespace = Some(namespace.to_owned());
         if let Some(field) = unknown_field(value, &policy.spec) {
             return Err((field, "an unknown field".to_owned()));
         }
@@ -407,7 +419,7 @@ impl Manifests {
 }
 
 /// Name and metadata of an object; the namespace is empty for what has none.
-fn named(value: &Value, kind: &str) -> Result<(WorkloadName, Metadata), (String, String)> {
+fn named(value: &Value, kind: &str, fallback_namespace: &str) -> Result<(WorkloadName, Metadata), (String, String)> {
     let metadata = typed::<Named>(value)?
         .metadata
         .ok_or_else(|| ("metadata".to_owned(), "missing".to_owned()))?;
@@ -422,7 +434,7 @@ fn named(value: &Value, kind: &str) -> Result<(WorkloadName, Metadata), (String,
     let namespace = if cluster_wide {
         String::new()
     } else {
-        namespace.unwrap_or_else(|| "default".to_owned())
+        namespace.unwrap_or_else(|| fallback_namespace.to_owned())
     };
     let name = WorkloadName {
         namespace,

@@ -73,10 +73,10 @@ impl Document {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     /// IRSA without a provider to trust.
-    #[error("IRSA needs the cluster's OIDC provider; start the operator with --oidc-provider-arn")]
+    #[error("IRSA needs the cluster's OIDC provider: --oidc-provider-arn, as the operator is started with")]
     NoOidcProvider,
     /// Pod Identity without a cluster to trust.
-    #[error("Pod Identity needs the EKS cluster; start the operator with --eks-cluster-arn")]
+    #[error("Pod Identity needs the EKS cluster: --eks-cluster-arn, as the operator is started with")]
     NoEksCluster,
     /// Larger than IAM takes.
     #[error("the {kind} would have {chars} characters, IAM takes {limit}")]

@@ -361,6 +361,22 @@ fn files_of_other_tools_that_share_a_field_with_manifests_are_skipped() {
 }
 
 #[test]
+fn an_empty_namespace_is_none_in_policies_as_in_workloads() {
+    let text = "{apiVersion: v1, kind: Pod, metadata: {name: p, namespace: ''}, spec: {}}\n---\n{apiVersion: \
+                networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: n, namespace: ''}, spec: {podSelector: {}}}";
+    for (mut all, expected) in [
+        (Manifests::default(), "default"),
+        (Manifests::for_namespace("ml"), "ml"),
+    ] {
+        all.read("in.yaml", text);
+        all.finish();
+        let workloads: Vec<_> = all.workloads.keys().map(|w| w.namespace.as_str()).collect();
+        let policies: Vec<_> = all.network_policies.iter().map(|p| p.namespace.as_str()).collect();
+        assert_eq!((workloads, policies), (vec![expected], vec![expected]));
+    }
+}
+
+#[test]
 fn one_name_with_two_contents_is_a_problem_and_a_copy_is_none() {
     let other = DEPLOYMENT.replace("train", "serve");
     assert_eq!(

@@ -88,11 +88,11 @@ pub(super) fn validate_roles(
 /// Why pods can't get credentials this way.
 fn identity_problem(identity: WorkloadIdentity, account: &AccountId, settings: &OperatorSettings) -> Option<String> {
     match (identity, &settings.oidc_provider_arn, &settings.eks_cluster) {
-        (WorkloadIdentity::Irsa, None, _) => {
-            Some("IRSA needs the cluster's OIDC provider; start the operator with --oidc-provider-arn".to_owned())
-        }
+        (WorkloadIdentity::Irsa, None, _) => Some(
+            "IRSA needs the cluster's OIDC provider: --oidc-provider-arn, as the operator is started with".to_owned(),
+        ),
         (WorkloadIdentity::PodIdentity, _, None) => {
-            Some("PodIdentity needs the EKS cluster; start the operator with --eks-cluster-arn".to_owned())
+            Some("PodIdentity needs the EKS cluster: --eks-cluster-arn, as the operator is started with".to_owned())
         }
         // EKS API reference, CreatePodIdentityAssociation: the role is of the cluster's account.
         (WorkloadIdentity::PodIdentity, _, Some(cluster)) if cluster.account != *account => Some(format!(

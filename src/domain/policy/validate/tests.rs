@@ -369,7 +369,7 @@ fn pod_identity_needs_the_cluster_and_a_role_of_its_account() {
     assert_eq!(
         problems(None),
         [
-            "trainingRoles[trainer].workloadIdentity: PodIdentity needs the EKS cluster; start the operator with --eks-cluster-arn"
+            "trainingRoles[trainer].workloadIdentity: PodIdentity needs the EKS cluster: --eks-cluster-arn, as the operator is started with"
         ]
     );
     assert_eq!(
