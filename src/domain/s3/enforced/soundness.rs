@@ -52,6 +52,86 @@ fn pick(values: &'static [&'static str]) -> impl Strategy<Value = Value> {
     ]
 }
 
+/// Every operator there is, on keys and values that may or may not be of its kind.
+fn any_pair() -> impl Strategy<Value = Value> {
+    let operator = prop::sample::select(
+        &[
+            "StringEquals",
+            "StringNotEquals",
+            "StringEqualsIgnoreCase",
+            "StringNotEqualsIgnoreCase",
+            "StringLike",
+            "StringNotLike",
+            "NumericEquals",
+            "NumericNotEquals",
+            "NumericLessThan",
+            "NumericLessThanEquals",
+            "NumericGreaterThan",
+            "NumericGreaterThanEquals",
+            "DateEquals",
+            "DateNotEquals",
+            "DateLessThan",
+            "Bool",
+            "BinaryEquals",
+            "IpAddress",
+            "NotIpAddress",
+            "ArnEquals",
+            "ArnNotEquals",
+            "ArnLike",
+            "ArnNotLike",
+        ][..],
+    );
+    let spelled = (operator, 0..5_usize).prop_map(|(operator, form)| match form {
+        0 => format!("{operator}IfExists"),
+        1 => format!("ForAllValues:{operator}"),
+        2 => format!("ForAnyValue:{operator}"),
+        3 => operator.to_ascii_uppercase(),
+        _ => operator.to_owned(),
+    });
+    let key = prop::sample::select(
+        &[
+            "aws:SecureTransport",
+            "AWS:securetransport",
+            "s3:TlsVersion",
+            "aws:PrincipalArn",
+            "aws:SourceVpce",
+            "aws:CurrentTime",
+        ][..],
+    );
+    let value = prop_oneof![
+        Just(json!(true)),
+        Just(json!(false)),
+        Just(json!(1.2)),
+        prop::sample::select(
+            &[
+                "true",
+                "false",
+                "False",
+                "",
+                "*",
+                "f*",
+                "fals?",
+                "1",
+                "1.1",
+                "1.2",
+                "1.3",
+                "1.?",
+                "0",
+                ROLE,
+                "arn:*",
+                "arn:aws:iam::*:role/*",
+                "0.0.0.0/0",
+                "2030-01-01",
+                "${aws:SecureTransport}",
+                "${aws:username}",
+            ][..]
+        )
+        .prop_map(Value::from),
+    ];
+    (spelled, key, prop::collection::vec(value, 0..3))
+        .prop_map(|(operator, key, values)| json!({operator: {key: values}}))
+}
+
 fn any_condition() -> impl Strategy<Value = Value> {
     let transport = prop::sample::select(vec![
         json!({"Bool": {"aws:SecureTransport": "false"}}),
@@ -85,7 +165,7 @@ fn any_condition() -> impl Strategy<Value = Value> {
         json!({"ForAnyValue:StringEquals": {"aws:PrincipalOrgID": "o-1"}}),
         json!({"Null": {"aws:PrincipalOrgID": "true"}}),
     ]);
-    let one = prop_oneof![1 => Just(json!({})), 12 => transport];
+    let one = prop_oneof![1 => Just(json!({})), 12 => transport, 8 => any_pair()];
     (one, prop::option::weighted(0.15, more)).prop_map(|(mut condition, more)| {
         if let (Some(all), Some(Value::Object(more))) = (condition.as_object_mut(), more) {
             for (operator, keys) in more {
@@ -136,8 +216,9 @@ fn any_statement() -> impl Strategy<Value = Value> {
 }
 
 fn any_document() -> impl Strategy<Value = PolicyDocument> {
-    prop::collection::vec(any_statement(), 1..5)
-        .prop_map(|list| read(&json!({"Version": "2012-10-17", "Statement": list})))
+    let version = prop::sample::select(&["2012-10-17", "2012-10-17", "2008-10-17"][..]);
+    (version, prop::collection::vec(any_statement(), 1..5))
+        .prop_map(|(version, list)| read(&json!({"Version": version, "Statement": list})))
 }
 
 fn read(document: &Value) -> PolicyDocument {
