@@ -402,10 +402,11 @@ fn binds(condition: &Condition) -> bool {
 fn is_bound(key: &str, value: &str) -> bool {
     let wild = |text: &str| text.contains(['*', '?']) || text.contains("${");
     match key {
-        // A wildcard in the name is fine as long as the account is fixed.
+        // A wildcard in the name is fine as long as the account is fixed, and its place: to a string operator a wildcard
+        // before it is any number of parts, and a user's path may hold colons.
         "aws:principalarn" | "aws:sourcearn" => {
-            let account = value.split(':').nth(4);
-            account.is_some_and(|a| !a.is_empty() && !wild(a))
+            let parts: Vec<&str> = value.splitn(6, ':').collect();
+            matches!(parts.as_slice(), [head @ .., account, _] if head.len() == 4 && !account.is_empty() && !wild(account) && !head.iter().any(|p| wild(p)))
         }
         // o-ID/r-ID/…: the organization comes first.
         "aws:principalorgpaths" => value.split('/').next().is_some_and(|org| !org.is_empty() && !wild(org)),

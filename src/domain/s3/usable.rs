@@ -183,7 +183,8 @@ impl Check<'_> {
             identity.push(compiled(PolicyKind::Identity, arn, self.managed(arn)?)?);
         }
         let found = seen.and_then(|seen| seen.permissions_boundary_arn.as_ref());
-        let boundary = match target.permissions_boundary_arn.as_ref().or(found) {
+        let wanted = target.permissions_boundary_arn.as_ref();
+        let boundary = match wanted.filter(|_| rights == Rights::AsWritten).or(found) {
             Some(arn) => Some(compiled(PolicyKind::Boundary, arn, self.managed(arn)?)?),
             None => None,
         };

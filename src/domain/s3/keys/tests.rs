@@ -184,6 +184,16 @@ fn only_a_condition_that_binds_the_caller_closes_an_open_key_policy() {
         ),
         (r#"{"StringLike":{"kms:CallerAccount":["123456789012","*"]}}"#, true),
         (r#"{"StringLike":{"aws:PrincipalArn":"arn:aws:iam::*:role/etl"}}"#, true),
+        (r#"{"StringLike":{"aws:PrincipalArn":"arn:*:123456789012:*"}}"#, true),
+        (r#"{"StringLike":{"aws:PrincipalArn":"*:*:*:*:123456789012:*"}}"#, true),
+        (
+            r#"{"StringLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/*:123456789012:*"}}"#,
+            true,
+        ),
+        (
+            r#"{"ArnLike":{"aws:PrincipalArn":["arn:aws:iam::123456789012:role/*","arn:aws:iam::*:role/x"]}}"#,
+            true,
+        ),
         (r#"{"StringEqualsIfExists":{"aws:PrincipalOrgID":"o-1"}}"#, true),
         (
             r#"{"ForAllValues:StringEquals":{"kms:CallerAccount":"123456789012"}}"#,

@@ -1,7 +1,13 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::api::TargetState;
+use crate::domain::document::PolicyKind;
+use crate::domain::iam::compiled::Policy;
+use crate::domain::iam::context::Context;
+use crate::domain::iam::evaluate::{PolicySet, Request, Verdict, decide};
+use crate::domain::iam::principal::Caller;
 use crate::domain::observed::{AccessLoggingState, Observed, PublicAccessBlock};
 use crate::domain::policy::ValidatedPolicy;
 use crate::domain::s3::plan_bucket;
@@ -376,4 +382,87 @@ fn an_open_log_bucket_and_one_that_logs_itself_are_reported() {
         said,
         ["S3.AccessLogging accessLogging.bucket.accessLogging Note: central-logs"]
     );
+}
+
+/// The verdict of the evaluator on one delivery, in some surroundings.
+fn delivered(document: &PolicyDocument, surroundings: &[(&str, &str)]) -> Verdict {
+    let policies = PolicySet {
+        resource: Some(Policy::new(PolicyKind::Resource, "bucket", document).unwrap()),
+        ..PolicySet::default()
+    };
+    let known = [
+        ("aws:SecureTransport", "true"),
+        ("aws:SourceAccount", "123456789012"),
+        ("aws:SourceArn", ARN),
+    ];
+    let context: Context = known.iter().chain(surroundings).copied().collect();
+    let log = format!("arn:aws:s3:::central-logs/s3/{LOG_NAME}");
+    let service = Caller::parse(LOGGING).unwrap();
+    let request = Request::new(service, "s3:PutObject", &log, Some("123456789012"), context).unwrap();
+    decide(&request, &policies).verdict
+}
+
+fn any_statement() -> impl Strategy<Value = Value> {
+    let principal = prop::sample::select(vec![
+        json!("*"),
+        json!({"Service": LOGGING}),
+        json!({"Service": ["cloudtrail.amazonaws.com", LOGGING]}),
+        json!({"AWS": "123456789012"}),
+    ]);
+    let action = prop::sample::select(vec![
+        ("Action", json!("s3:*")),
+        ("Action", json!(["s3:Get*", "s3:putobject"])),
+        ("Action", json!("s3:GetObject")),
+        ("NotAction", json!("s3:Put*")),
+        ("NotAction", json!("s3:DeleteBucket")),
+    ]);
+    let resource = prop::sample::select(vec![
+        ("Resource", json!("*")),
+        ("Resource", json!(LOGS)),
+        ("Resource", json!("arn:aws:s3:::central-logs/elb/*")),
+        ("Resource", json!("arn:aws:s3:::central-logs/${aws:SourceAccount}/*")),
+        ("NotResource", json!("arn:aws:s3:::central-logs/s3/*")),
+        ("NotResource", json!("arn:aws:s3:::other/*")),
+    ]);
+    let condition = prop::sample::select(vec![
+        json!({}),
+        json!({"Bool": {"aws:SecureTransport": "false"}}),
+        json!({"StringEquals": {"aws:SourceAccount": "123456789012"}}),
+        json!({"StringNotEquals": {"aws:SourceAccount": "123456789012"}}),
+        json!({"ArnLike": {"aws:SourceArn": "arn:aws:s3:::fraud-*"}}),
+        json!({"ArnNotLike": {"aws:SourceArn": "arn:aws:s3:::other"}}),
+        json!({"ArnNotLike": {"aws:SourceArn": "*"}}),
+        json!({"BoolIfExists": {"aws:PrincipalIsAWSService": "false"}}),
+        json!({"StringNotEqualsIfExists": {"aws:PrincipalServiceName": LOGGING}}),
+        json!({"StringNotEquals": {"aws:SourceVpce": "vpce-1"}}),
+        json!({"StringEquals": {"s3:x-amz-server-side-encryption": "AES256"}}),
+        json!({"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+        json!({"ArnNotEquals": {"aws:PrincipalArn": "arn:aws:iam::123456789012:role/admin"}}),
+    ]);
+    (prop::bool::weighted(0.4), principal, action, resource, condition).prop_map(
+        |(deny, principal, (act, actions), (res, resources), condition)| {
+            let effect = if deny { "Deny" } else { "Allow" };
+            json!({"Effect": effect, "Principal": principal, act: actions, res: resources, "Condition": condition})
+        },
+    )
+}
+
+proptest! {
+    /// A wrong alarm keeps logging off: where it is said that logs don't arrive, the evaluator lets none in, whatever else
+    /// is in the request.
+    #[test]
+    fn what_is_said_to_keep_the_logs_out_does(list in prop::collection::vec(any_statement(), 1..4)) {
+        let text = document(&list);
+        let said = obstacle(&with_statements(&list));
+        if said.is_some() {
+            let read = PolicyDocument::parse(&text).unwrap();
+            for surroundings in [
+                &[][..],
+                &[("aws:SourceVpce", "vpce-1"), ("s3:TlsVersion", "1.3")],
+                &[("s3:x-amz-server-side-encryption", "AES256"), ("s3:TlsVersion", "1.1")],
+            ] {
+                prop_assert_ne!(delivered(&read, surroundings), Verdict::Allowed, "{:?} {}", said, text);
+            }
+        }
+    }
 }

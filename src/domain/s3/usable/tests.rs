@@ -226,6 +226,24 @@ fn a_role_in_use_gets_the_right_before_the_bucket_gets_the_key() {
     ));
     assert_eq!(outcome(&with_role(before)), WAITS);
     assert_eq!(outcome(&with_role(existing(&decrypts()))), SWITCHED);
+
+    // The boundary that is on the role now, and not the one that it is about to get.
+    let plan = switch(|around| {
+        let arn = "arn:aws:iam::123456789012:policy/theirs".to_owned();
+        let s3_only = document(&json!([{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]));
+        let role = RoleObservation {
+            permissions_boundary_arn: Some(arn.clone()),
+            ..existing(&decrypts())
+        };
+        around.managed_policies.insert(arn, Ok(s3_only));
+        around.roles.insert(trainer(), Ok(Some(role)));
+    });
+    assert_eq!(outcome(&plan), WAITS, "another boundary keeps the role from the key");
+    let unbounded = RoleObservation {
+        permissions_boundary_arn: None,
+        ..existing(&decrypts())
+    };
+    assert_eq!(outcome(&with_role(unbounded)), SWITCHED);
 }
 
 #[test]
