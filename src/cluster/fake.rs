@@ -163,17 +163,29 @@ impl State {
 
     fn list(&self, path: &str, query: &str) -> Value {
         let mut labels: Vec<(String, String)> = Vec::new();
+        let mut other_phases: Vec<String> = Vec::new();
+        let (mut limit, mut start) = (usize::MAX, 0);
         for (key, value) in form(query) {
-            if key == "labelSelector" {
-                labels = value
-                    .split(',')
-                    .map(|term| {
+            let mut terms = value.split(',');
+            match key.as_str() {
+                "labelSelector" => {
+                    let term = |term: &str| {
                         let (key, value) = term.split_once('=').expect("an equality");
                         (key.to_owned(), value.to_owned())
-                    })
-                    .collect();
+                    };
+                    labels = terms.map(term).collect();
+                }
+                "fieldSelector" => {
+                    let phase = |term: &str| term.strip_prefix("status.phase!=").expect("a phase").to_owned();
+                    other_phases = terms.by_ref().map(phase).collect();
+                }
+                "limit" => limit = value.parse().unwrap(),
+                "continue" => start = value.parse().unwrap(),
+                _ => {}
             }
         }
+        let phase = |object: &Value| object["status"]["phase"].as_str().map(str::to_owned);
+        let of_phase = |object: &Value| phase(object).is_none_or(|phase| !other_phases.contains(&phase));
         // A list over all namespaces has no namespace in its path.
         let plural = path.rsplit('/').next().unwrap();
         let within = |candidate: &str| {
@@ -188,10 +200,17 @@ impl State {
         let items: Vec<&Value> = self
             .objects
             .iter()
-            .filter(|(candidate, object)| within(candidate) && labelled(object))
+            .filter(|(candidate, object)| within(candidate) && labelled(object) && of_phase(object))
             .map(|(_, object)| object)
             .collect();
-        json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": items})
+        let page: Vec<&Value> = items.iter().copied().skip(start).take(limit).collect();
+        let next = start + page.len();
+        let metadata = if next < items.len() {
+            json!({"continue": next.to_string()})
+        } else {
+            json!({})
+        };
+        json!({"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": page})
     }
 
     fn patch(&mut self, path: &str, body: &Value, apply: bool) -> (u16, Value) {

@@ -485,6 +485,25 @@ async fn of_a_pod_its_network_and_the_way_to_its_credentials_are_kept() {
     assert_eq!((networks, made), (vec!["f-owned"], vec!["f-owned"]));
 }
 
+#[tokio::test]
+async fn every_page_of_the_living_pods_is_read() {
+    let fake = Fake::default();
+    for n in 0..1_201 {
+        let name = format!("pod-{n:04}");
+        let phase = if n % 100 == 7 { "Succeeded" } else { "Running" };
+        fake.put(
+            &format!("/api/v1/namespaces/ml/pods/{name}"),
+            json!({"metadata": {"name": name, "namespace": "ml"}, "status": {"phase": phase},
+                   "spec": {"hostNetwork": n == 1_200, "containers": []}}),
+        );
+    }
+    let pods = seen(&fake).await.pods.unwrap().unwrap();
+    let last = pods.last().map(|p| (p.name.as_str(), p.host_network));
+    assert_eq!((pods.len(), last), (1_189, Some(("pod-1200", true))));
+    let host: Vec<_> = pods.iter().filter(|p| p.host_network).collect();
+    assert_eq!(host.len(), 1, "each pod once");
+}
+
 fn put_node_local(fake: &Fake, args: &Value) {
     fake.put(
         "/apis/apps/v1/namespaces/kube-system/daemonsets/node-local-dns",
