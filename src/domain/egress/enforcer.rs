@@ -267,12 +267,26 @@ fn cilium(facts: &ClusterFacts) -> Judgement {
     if !facts.api_groups.contains("cilium.io") {
         return Some(idle("Cilium", agent, "without the API group cilium.io"));
     }
-    let setting = |key| config(facts, &agent.namespace, "cilium-config", key);
-    if setting("enable-policy") == Some("never") {
-        return Some(idle("Cilium", agent, "with enable-policy: never"));
-    }
-    if setting("enable-k8s-networkpolicy") == Some("false") {
-        return Some(idle("Cilium", agent, "with enable-k8s-networkpolicy: false"));
+    // A flag wins over the environment, and that over the ConfigMap (Cilium, "Configuration").
+    let setting = |key: &str| {
+        let variable = format!("CILIUM_{}", key.to_ascii_uppercase().replace('-', "_"));
+        flag(agent, key)
+            .or_else(|| env(agent, &variable))
+            .or_else(|| config(facts, &agent.namespace, "cilium-config", key))
+    };
+    for (key, off, why) in [
+        ("enable-policy", "never", "with enable-policy: never"),
+        (
+            "enable-k8s-networkpolicy",
+            "false",
+            "with enable-k8s-networkpolicy: false",
+        ),
+        // What would be dropped is logged, and let through.
+        ("policy-audit-mode", "true", "with policy-audit-mode: true"),
+    ] {
+        if setting(key).is_some_and(|value| value.eq_ignore_ascii_case(off)) {
+            return Some(idle("Cilium", agent, why));
+        }
     }
     Some(enforcing("Cilium", agent, "", vec![CILIUM_HOST]))
 }
@@ -302,6 +316,16 @@ fn vpc_cni(facts: &ClusterFacts) -> Judgement {
             agent,
             "without the API group networking.k8s.aws, which its controller writes",
         ));
+    }
+    if config(
+        facts,
+        "kube-system",
+        "amazon-vpc-cni",
+        "enable-network-policy-controller",
+    ) == Some("false")
+    {
+        let why = "with enable-network-policy-controller: \"false\" in ConfigMap amazon-vpc-cni";
+        return Some(idle("VPC CNI", agent, why));
     }
     let mut holes = vec![VPC_CNI_NODE, VPC_CNI_SHARED];
     if env(agent, "NETWORK_POLICY_ENFORCING_MODE") != Some("strict") {
@@ -438,6 +462,30 @@ mod tests {
     }
 
     #[test]
+    fn cilium_that_only_audits_enforces_nothing_wherever_that_is_set() {
+        let agent = |args: &[&str], env: &[(&str, &str)]| {
+            facts(&["cilium.io"], vec![daemon_set("kube-system", "cilium", args, env)])
+        };
+        let audit = |facts, value| with(facts, "kube-system", "cilium-config", "policy-audit-mode", value);
+        let enforces = |facts: &ClusterFacts| detect(facts).is_some_and(|e| e.rung.is_some());
+        for off in [
+            audit(agent(&[], &[]), "true"),
+            agent(&["--policy-audit-mode=true"], &[]),
+            agent(&["--policy-audit-mode"], &[]),
+            agent(&[], &[("CILIUM_POLICY_AUDIT_MODE", "True")]),
+            audit(agent(&["--policy-audit-mode=true"], &[]), "false"),
+        ] {
+            assert!(!enforces(&off), "{off:?}");
+        }
+        for on in [
+            audit(agent(&[], &[]), "false"),
+            audit(agent(&["--policy-audit-mode=false"], &[]), "true"),
+        ] {
+            assert!(enforces(&on), "{on:?}");
+        }
+    }
+
+    #[test]
     fn a_daemon_set_of_a_known_name_in_an_unknown_place_proves_nothing() {
         for (namespace, name) in [
             ("tenant", "cilium"),
@@ -467,6 +515,16 @@ mod tests {
                 None,
                 "DaemonSet kube-system/aws-node without --enable-network-policy=true"
             )
+        );
+        let on = node(&["--enable-network-policy=true"], &[]);
+        let controller = |value| {
+            let key = "enable-network-policy-controller";
+            with(on.clone(), "kube-system", "amazon-vpc-cni", key, value)
+        };
+        let enforces = |facts: &ClusterFacts| detect(facts).is_some_and(|e| e.rung.is_some());
+        assert_eq!(
+            (enforces(&controller("false")), enforces(&controller("true"))),
+            (false, true)
         );
         let standard = detect(&node(&["--enable-ipv6=false", "--enable-network-policy=true"], &[])).unwrap();
         assert_eq!(
