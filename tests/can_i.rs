@@ -468,6 +468,30 @@ fn a_file_that_holds_no_policy_is_named_with_what_is_wrong_in_it() {
 }
 
 #[test]
+fn of_several_documents_in_a_file_the_wrong_one_is_named() {
+    let wrong = [
+        (
+            json!({"Version": "2012-10-17", "Statement": [{"Effect": "Maybe", "Action": "*", "Resource": "*"}]}),
+            "[1].Statement[0].Effect: expected \"Allow\" or \"Deny\"",
+        ),
+        (json!("policy"), "[1]: expected a JSON object"),
+        (json!({}), "[1].Statement: missing"),
+    ];
+    for (document, told) in wrong {
+        let files = Files::new(&[("levels.json", json!([allow("*"), document]))]);
+        let output = files.can_i(&[&GET[..], &["--scp", "levels.json"]].concat());
+        let told = format!("aidp can-i: levels.json: {told}\n");
+        assert_eq!((code(&output), stderr(&output)), (2, told));
+    }
+    let principal = document(json!({"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}));
+    let files = Files::new(&[("levels.json", json!([allow("*"), principal]))]);
+    let output = files.can_i(&[&GET[..], &["--scp", "levels.json"]].concat());
+    let told =
+        "aidp can-i: levels.json[1]: Statement[0].Principal: not allowed in a service control policy\n".to_owned();
+    assert_eq!((code(&output), stderr(&output)), (2, told));
+}
+
+#[test]
 fn a_document_as_iam_answers_with_it_is_read_like_a_plain_one() {
     let text = allow("s3:Get*").to_string();
     let encoded: Vec<String> = text.bytes().map(|byte| format!("%{byte:02X}")).collect();

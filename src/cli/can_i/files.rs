@@ -11,7 +11,7 @@ use crate::domain::iam::compiled::Policy;
 /// Reads a file with one document, plain or percent-encoded as IAM answers with it.
 pub(super) fn policy(kind: PolicyKind, path: &Path) -> Result<Policy, String> {
     let document = PolicyDocument::parse_encoded(&text(path)?).map_err(|e| problem(path, e))?;
-    compiled(kind, path, &path.display().to_string(), &document)
+    compiled(kind, &path.display().to_string(), &document)
 }
 
 /// Reads a file with one document or an array of them.
@@ -24,13 +24,13 @@ pub(super) fn policies(kind: PolicyKind, path: &Path) -> Result<Vec<Policy>, Str
     documents
         .iter()
         .enumerate()
-        .map(|(i, document)| compiled(kind, path, &name(i), document))
+        .map(|(i, document)| compiled(kind, &name(i), document))
         .collect()
 }
 
-fn compiled(kind: PolicyKind, path: &Path, name: &str, document: &PolicyDocument) -> Result<Policy, String> {
-    document.check(kind).map_err(|e| problem(path, e))?;
-    Policy::new(kind, name, document).map_err(|e| problem(path, e))
+fn compiled(kind: PolicyKind, name: &str, document: &PolicyDocument) -> Result<Policy, String> {
+    document.check(kind).map_err(|e| format!("{name}: {e}"))?;
+    Policy::new(kind, name, document).map_err(|e| format!("{name}: {e}"))
 }
 
 /// The file as text; no more of it is read than a policy can have.

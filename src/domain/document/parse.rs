@@ -32,6 +32,9 @@ pub enum ParseError {
     },
 }
 
+/// Where the document itself is meant and no element of it.
+const WHOLE: &str = "document";
+
 /// The start of a text that somebody else wrote, for messages: status fields and logs are short and public.
 pub(super) fn shorten(text: &str) -> String {
     const MAX: usize = 80;
@@ -55,14 +58,33 @@ pub(super) fn document(text: &str) -> Result<PolicyDocument, ParseError> {
 
 pub(super) fn documents(text: &str) -> Result<Vec<PolicyDocument>, ParseError> {
     match json::read(text)? {
-        Value::Array(items) => items.into_iter().map(from_value).collect(),
+        Value::Array(items) => items
+            .into_iter()
+            .enumerate()
+            .map(|(i, item)| from_value(item).map_err(|e| of_document(i, e)))
+            .collect(),
         one => Ok(vec![from_value(one)?]),
+    }
+}
+
+/// Says in which document of an array the element is.
+fn of_document(index: usize, error: ParseError) -> ParseError {
+    match error {
+        ParseError::Grammar { at, problem } if at == WHOLE => ParseError::Grammar {
+            at: format!("[{index}]"),
+            problem,
+        },
+        ParseError::Grammar { at, problem } => ParseError::Grammar {
+            at: format!("[{index}].{at}"),
+            problem,
+        },
+        ParseError::TooLarge { .. } | ParseError::Encoding(_) | ParseError::Json(_) => error,
     }
 }
 
 fn from_value(value: Value) -> Result<PolicyDocument, ParseError> {
     let Value::Object(top) = value else {
-        return bad("document", "expected a JSON object");
+        return bad(WHOLE, "expected a JSON object");
     };
     let (mut version, mut id, mut statements) = (Version::Absent, None, None);
     for (key, value) in top {

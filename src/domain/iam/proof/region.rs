@@ -71,7 +71,7 @@ pub(super) fn opened(resources: &Resources, target: &Target) -> Vec<Piece> {
     let whole = target.glob();
     match resources {
         Resources::Own => vec![Piece(vec![whole])],
-        Resources::Named(list) => list.iter().flat_map(|t| meeting(&t.widest(), target, &whole)).collect(),
+        Resources::Named(list) => widest(list).flat_map(|g| meeting(&g, target, &whole)).collect(),
         Resources::AllBut(list) => {
             // A variable might stand for less than it seems, so only fixed patterns take anything away.
             if list.iter().filter_map(Template::fixed).any(|g| g.contains(&whole)) {
@@ -101,7 +101,7 @@ fn meeting(pattern: &Glob, target: &Target, whole: &Glob) -> Vec<Piece> {
 pub(super) fn may_reach(resources: &Resources, piece: &Piece) -> bool {
     match resources {
         Resources::Own => true,
-        Resources::Named(list) => list.iter().any(|t| piece.meets(&t.widest())),
+        Resources::Named(list) => widest(list).any(|g| piece.meets(&g)),
         Resources::AllBut(list) => !list.iter().filter_map(Template::fixed).any(|g| piece.is_within(g)),
     }
 }
@@ -113,8 +113,17 @@ pub(super) fn closes(resources: &Resources, piece: &Piece) -> bool {
         Resources::Own => false,
         Resources::Named(list) => list.iter().any(|t| certain(t).is_some_and(|g| piece.is_within(g))),
         // A variable in an exception might except anything.
-        Resources::AllBut(list) => list.iter().all(|t| t.fixed().is_some_and(|g| !piece.meets(g))),
+        Resources::AllBut(list) => {
+            list.iter().all(|t| t.fixed().is_some()) && !widest(list).any(|exception| piece.meets(&exception))
+        }
     }
+}
+
+/// Everything that the patterns could match. That AWS completes an ARN is documented for identity policies; here it is
+/// reckoned with wherever it would open something.
+fn widest(list: &[Template]) -> impl Iterator<Item = Glob> + '_ {
+    let both = |t: &Template| std::iter::once(t.widest()).chain(t.completed().map(|whole| whole.widest()));
+    list.iter().flat_map(both)
 }
 
 /// The pattern of a Deny, where AWS's documentation leaves no doubt about it: no variables, and before the resource part of
@@ -167,6 +176,8 @@ mod tests {
             ["arn:aws:s3:::b/*/x", "arn:aws:s3:::b/x"]
         );
         assert_eq!(pieces(&named(&["arn:aws:s3:::b"])), [""; 0]);
+        assert_eq!(pieces(&named(&["arn:aws:s3"])), ["arn:aws:s3:::b/*"]);
+        assert_eq!(pieces(&all_but(&["arn:aws:s3"])), ["arn:aws:s3:::b/*"]);
         assert_eq!(pieces(&all_but(&["arn:aws:s3:::c/*"])), ["arn:aws:s3:::b/*"]);
         assert_eq!(pieces(&all_but(&["arn:aws:s3:::b/*"])), [""; 0]);
         assert_eq!(pieces(&all_but(&["arn:aws:s3:::b/x*"])), ["arn:aws:s3:::b/*"]);
@@ -194,6 +205,9 @@ mod tests {
             (all_but(&["arn:aws:s3:::c/*"]), true),
             (all_but(&["arn:aws:s3:::b/x"]), false),
             (all_but(&["arn:aws:s3:::${aws:username}/*"]), false),
+            (all_but(&["arn:aws:s3"]), false),
+            (all_but(&["arn:aws:sqs"]), true),
+            (named(&["arn:aws:s3"]), false),
             (Resources::Own, false),
         ] {
             assert_eq!(closes(&resources, &piece), verdict, "{resources:?}");

@@ -496,6 +496,11 @@ fn an_incomplete_arn_of_a_bucket_policy_protects_nothing() {
     let deny = json!({"Effect": "Deny", "Principal": "*", "Action": PUT, "Resource": "arn:aws:s3"});
     let denied = with_bucket_policy(input(json!([allow(PUT, "*")])), deny);
     assert!(opens(&denied, OBJECTS, PUT));
+    // And as an exception, there or in a control policy, it excepts whatever it might.
+    let but = json!({"Effect": "Deny", "Action": PUT, "NotResource": "arn:aws:s3"});
+    let mut controlled = input(json!([allow(PUT, "arn:aws:s3:::train-data/*")]));
+    controlled.organization = vec![policy(PolicyKind::ServiceControl, "scp", but)];
+    assert!(opens(&controlled, OBJECTS, PUT));
 }
 
 #[test]
