@@ -161,10 +161,15 @@ impl CompiledCondition {
         &self.key
     }
 
+    /// Whether what the key is compared with depends on the request.
+    pub fn has_variables(&self) -> bool {
+        self.values.iter().any(Template::has_variables)
+    }
+
     /// Whether the condition holds in every request that has these values for these keys, whatever else it has.
     pub fn always_holds(&self, known: &Context) -> bool {
         let values = known.values(&self.key);
-        let decided = !values.is_empty() && !self.values.iter().any(Template::has_variables);
+        let decided = !values.is_empty() && !self.has_variables();
         // What is no value of the operator's kind agrees with nothing, and a negated operator would hold. AWS documents
         // nothing of the sort: no proof.
         let own = self.values.iter().map(Template::source);

@@ -8,6 +8,7 @@ use super::verdict::{Findings, Origin, Reason};
 use crate::domain::document::{Effect, PrincipalElement, PrincipalKind};
 use crate::domain::glob::{Case, Glob};
 use crate::domain::iam::compiled::{Policy, Rule};
+use crate::domain::iam::condition::CompiledCondition;
 use crate::domain::iam::context::Context;
 use crate::domain::iam::evaluate::{PolicySet, Request, decide};
 use crate::domain::iam::principal::{Caller, Closeness};
@@ -129,13 +130,16 @@ fn closeness(rule: &Rule, caller: &Caller) -> Option<Closeness> {
 
 /// The roles that a ServiceAccount can assume with its token, of an issuer whose provider has this ARN: all of them have to
 /// be proven, not only those that name it on purpose. `subject` is the token's `sub`, e.g.
-/// `system:serviceaccount:ml:trainer`; its audience is whatever the pod asks for (projected volumes take any), so that no
-/// condition on it keeps a role out of reach. A role whose trust policy is not known is among them.
+/// `system:serviceaccount:ml:trainer`, and all that is known of its requests: what an Allow asks of anything else may be met
+/// (its audience is whatever the pod asks for, since projected volumes take any), what a Deny asks may not. A role whose
+/// trust policy is not known is among them.
 pub fn assumable_with_token<'a>(roles: &'a [RoleFacts], provider_arn: &str, subject: &str) -> Vec<&'a RoleFacts> {
     let issuer = provider_arn
         .split_once(":oidc-provider/")
         .map_or("", |(_, issuer)| issuer);
-    let audience = format!("{issuer}:aud");
+    let sub = format!("{issuer}:sub");
+    let known =
+        |condition: &CompiledCondition| condition.key().eq_ignore_ascii_case(&sub) && !condition.has_variables();
     let trusts = |role: &&RoleFacts| {
         let trust = match &role.trust {
             Evidence::Seen(trust) => trust,
@@ -143,13 +147,15 @@ pub fn assumable_with_token<'a>(roles: &'a [RoleFacts], provider_arn: &str, subj
             Evidence::Outside => return false,
         };
         let mut context = Context::new();
-        context.add(&format!("{issuer}:sub"), subject);
+        context.add(&sub, subject);
         let mut trust = trust.clone();
-        trust.rules.retain(|rule| {
-            rule.effect == Effect::Allow || !rule.conditions.iter().any(|c| c.key().eq_ignore_ascii_case(&audience))
+        trust.rules.retain(|rule| match (rule.effect, &rule.principal) {
+            (Effect::Allow, _) => true,
+            (Effect::Deny, Some(PrincipalElement::NotPrincipal(_))) => false,
+            (Effect::Deny, Some(PrincipalElement::Principal(_)) | None) => rule.conditions.iter().all(known),
         });
         for rule in &mut trust.rules {
-            rule.conditions.retain(|c| !c.key().eq_ignore_ascii_case(&audience));
+            rule.conditions.retain(known);
         }
         let caller = Caller::Federated(provider_arn.to_owned());
         let request = Request::new(caller, "sts:AssumeRoleWithWebIdentity", &role.arn(), None, context);

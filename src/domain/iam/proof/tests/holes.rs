@@ -180,6 +180,56 @@ fn every_role_that_a_service_account_can_assume_is_found() {
     assert_eq!(names, expected.map(arn));
 }
 
+/// Of a token's request nothing is known but who it is for: what a trust policy asks besides may be met, and what a Deny asks
+/// may not.
+#[test]
+fn conditions_of_a_trust_policy_on_anything_but_the_subject_keep_no_token_out() {
+    let provider = "arn:aws:iam::111111111111:oidc-provider/oidc.example/id/X";
+    let (sub, me) = ("oidc.example/id/X:sub", "system:serviceaccount:ml:trainer");
+    let reached = |condition: Value, more: Option<Value>| {
+        let (principal, action) = (json!({"Federated": provider}), "sts:AssumeRoleWithWebIdentity");
+        let allow = json!({"Effect": "Allow", "Principal": principal, "Action": action, "Condition": condition});
+        let mut role = role("other", json!([]));
+        let statements: Vec<Value> = std::iter::once(allow).chain(more).collect();
+        role.trust = Evidence::Seen(policy(PolicyKind::Trust, "trust", Value::Array(statements)));
+        !assumable_with_token(&[role], provider, me).is_empty()
+    };
+    for condition in [
+        json!({"StringEquals": {sub: me, "aws:SourceVpc": "vpc-1"}}),
+        json!({"StringEquals": {sub: me}, "IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}),
+        json!({"StringEquals": {sub: me}, "StringLike": {"sts:RoleSessionName": "train-*"}}),
+        json!({"StringEquals": {sub: me, "oidc.example/id/X:groups": "x"}}),
+        json!({"StringEquals": {sub: me}, "DateLessThan": {"aws:CurrentTime": "2020-01-01T00:00:00Z"}}),
+        json!({"StringLike": {sub: "system:serviceaccount:${aws:RequestTag/namespace}:trainer"}}),
+    ] {
+        assert!(reached(condition.clone(), None), "{condition}");
+    }
+    let elsewhere = json!({"StringEquals": {sub: "system:serviceaccount:ml:other", "aws:SourceVpc": "vpc-1"}});
+    assert!(!reached(elsewhere, None));
+    let mine = json!({"StringEquals": {sub: me}});
+    for (deny, keeps_out) in [
+        (json!({"Principal": "*"}), true),
+        (
+            json!({"Principal": "*", "Condition": {"StringEquals": {sub: me}}}),
+            true,
+        ),
+        (
+            json!({"Principal": "*", "Condition": {"StringNotEquals": {sub: "x", "aws:SourceVpc": "vpc-1"}}}),
+            false,
+        ),
+        (
+            json!({"Principal": "*", "Condition": {"StringNotEquals": {sub: "${aws:RequestTag/sub}"}}}),
+            false,
+        ),
+        (json!({"NotPrincipal": {"AWS": "111111111111"}}), false),
+    ] {
+        let mut deny = deny;
+        deny["Effect"] = json!("Deny");
+        deny["Action"] = json!("sts:*");
+        assert_eq!(!reached(mine.clone(), Some(deny.clone())), keeps_out, "{deny}");
+    }
+}
+
 // Keys.
 
 fn with_key(statements: Value, key_policy: Value, grants: Vec<KeyGrant>) -> ProofInput {
