@@ -10,8 +10,8 @@ use super::{Cluster, list};
 use crate::domain::egress::admin::{AdminKind, AdminPolicy, GROUP};
 use crate::domain::observed::{AdminObservation, Read};
 
-/// Version, plural and kind of each.
-const KINDS: [(&str, &str, AdminKind); 3] = [
+/// Version, plural and kind of each that can be read.
+pub(super) const KINDS: [(&str, &str, AdminKind); 3] = [
     ("v1alpha1", "adminnetworkpolicies", AdminKind::AdminNetworkPolicy),
     (
         "v1alpha1",

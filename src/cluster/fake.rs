@@ -251,6 +251,7 @@ fn is_list(path: &str) -> bool {
         "/serviceaccounts",
         "/pods",
         "/adminnetworkpolicies",
+        "/clusternetworkpolicies",
         "/ciliumnetworkpolicies",
         "/ciliumclusterwidenetworkpolicies",
     ]

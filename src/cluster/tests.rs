@@ -699,6 +699,76 @@ async fn policies_of_the_network_plugins_own_api_are_seen_where_it_is_served() {
     );
 }
 
+#[tokio::test]
+async fn a_cluster_wide_policy_in_a_version_that_cannot_be_read_is_not_overlooked() {
+    let fake = Fake::default();
+    let group = "policy.networking.k8s.io";
+    let serve = |versions: &[&str]| {
+        let version = |v: &&str| json!({"groupVersion": format!("{group}/{v}"), "version": v});
+        let versions: Vec<_> = versions.iter().map(version).collect();
+        let groups = json!([{"name": group, "versions": versions}]);
+        fake.put(
+            "/apis",
+            json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}),
+        );
+    };
+    let resource = |name: &str, kind: &str| json!({"name": name, "kind": kind, "singularName": "", "namespaced": false, "verbs": []});
+    for version in ["v1", "v1beta1"] {
+        fake.put(
+            &format!("/apis/{group}/{version}"),
+            json!({"kind": "APIResourceList", "groupVersion": format!("{group}/{version}"), "resources": [
+                resource("clusternetworkpolicies", "ClusterNetworkPolicy"),
+                resource("clusternetworkpolicies/status", "ClusterNetworkPolicy"),
+            ]}),
+        );
+    }
+    // The fake server lists it in every version, as a real one does.
+    fake.put(
+        &format!("/apis/{group}/v1/clusternetworkpolicies/open"),
+        json!({"apiVersion": format!("{group}/v1"), "kind": "ClusterNetworkPolicy", "metadata": {"name": "open"}}),
+    );
+    let open = PluginPolicy {
+        kind: format!("ClusterNetworkPolicy.{group}"),
+        namespace: None,
+        name: "open".to_owned(),
+    };
+    serve(&["v1", "v1beta1"]);
+    assert_eq!(seen(&fake).await.plugin_policies, Ok(vec![open]));
+    serve(&["v1alpha2", "v1beta1"]);
+    assert_eq!(
+        seen(&fake).await.plugin_policies,
+        Ok(vec![]),
+        "it is read in the other version"
+    );
+}
+
+#[tokio::test]
+async fn a_calico_policy_under_the_name_of_a_shadow_is_seen_in_whatever_version_it_is_served() {
+    let fake = Fake::default();
+    let group = |name: &str, versions: &[&str]| {
+        let version = |v: &&str| json!({"groupVersion": format!("{name}/{v}"), "version": v});
+        json!({"name": name, "versions": versions.iter().map(version).collect::<Vec<_>>()})
+    };
+    fake.put(
+        "/apis",
+        json!({"kind": "APIGroupList", "apiVersion": "v1",
+               "groups": [group("crd.projectcalico.org", &["v2", "v1"]), group("projectcalico.org", &["v3"])]}),
+    );
+    fake.fail(|_, path, _| {
+        path.starts_with("/apis/crd.projectcalico.org/v2/")
+            .then_some((404, "NotFound", "not in this version"))
+    });
+    // The fake server lists it in both groups, as Calico does.
+    fake.put(
+        "/apis/crd.projectcalico.org/v1/namespaces/ml/networkpolicies/knp.default.open",
+        json!({"apiVersion": "crd.projectcalico.org/v1", "kind": "NetworkPolicy",
+               "metadata": {"namespace": "ml", "name": "knp.default.open"}}),
+    );
+    let found = seen(&fake).await.plugin_policies.unwrap();
+    let kinds: Vec<_> = found.iter().map(|p| p.kind.as_str()).collect();
+    assert_eq!(kinds, ["NetworkPolicy.crd.projectcalico.org"]);
+}
+
 /// As after an event: what is watched may be of any age.
 const WATCHED: Ages = Ages {
     watched: Duration::MAX,
