@@ -14,6 +14,14 @@ pub struct Decimal {
 }
 
 impl Decimal {
+    /// Reads a number as JSON writes it, without exponent. What AWS makes of `+1` or `01` in a document is not documented, so
+    /// neither a proof nor equality may rest on them.
+    pub fn parse_exactly(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let padded = digits.starts_with('0') && digits.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
+        Self::parse(text).filter(|_| !padded && !digits.starts_with('+'))
+    }
+
     /// Reads digits with an optional sign and an optional fraction; None for anything else (exponents, white space).
     pub fn parse(text: &str) -> Option<Self> {
         let (negative, digits) = match text.strip_prefix('-') {
@@ -81,6 +89,12 @@ mod tests {
         }
         assert_eq!(Decimal::parse("-00.0"), Decimal::parse("0"));
         assert_eq!(Decimal::parse("+001.20").unwrap().to_string(), "1.2");
+        for text in ["+1.2", "01.2", "-01", "00", "-+1", "1e3", ""] {
+            assert_eq!(Decimal::parse_exactly(text), None, "{text:?}");
+        }
+        for text in ["1.20", "0.5", "-0.5", "0", "10"] {
+            assert_eq!(Decimal::parse_exactly(text), Decimal::parse(text), "{text:?}");
+        }
     }
 
     #[test]

@@ -145,7 +145,7 @@ fn canonical_condition(condition: &Condition) -> CanonicalCondition {
         if boolean {
             v.to_ascii_lowercase()
         } else if numeric {
-            Decimal::parse(v).map_or_else(|| v.clone(), |d| d.to_string())
+            Decimal::parse_exactly(v).map_or_else(|| v.clone(), |d| d.to_string())
         } else {
             v.clone()
         }

@@ -228,7 +228,7 @@ fn meaning_matters() {
             "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}}
         }]})
     };
-    let edits: [(&str, &str, Value); 10] = [
+    let edits: [(&str, &str, Value); 11] = [
         ("/Version", "version", json!("2008-10-17")),
         ("/Statement/0/Sid", "Sid", json!("B")),
         ("/Statement/0/Effect", "effect", json!("Allow")),
@@ -259,7 +259,17 @@ fn meaning_matters() {
             "multiplicity",
             json!([base()["Statement"][0], base()["Statement"][0]]),
         ),
+        (
+            "/Statement/0/Condition/NumericLessThan",
+            "a number spelled as AWS may not read it",
+            json!({"s3:TlsVersion": "01.2"}),
+        ),
     ];
+    let base = || {
+        let mut base = base();
+        base["Statement"][0]["Condition"]["NumericLessThan"] = json!({"s3:TlsVersion": 1.2});
+        base
+    };
     for (path, what, value) in edits {
         let mut other = base();
         let (parent, leaf) = path.rsplit_once('/').unwrap();

@@ -233,7 +233,7 @@ fn holds(test: Test, own: &Template, value: &str, context: &Context) -> bool {
 fn is_readable(test: Test, value: &str) -> bool {
     match test {
         Test::StringEquals | Test::StringEqualsIgnoreCase | Test::StringLike | Test::Binary => true,
-        Test::Numeric(_) => Decimal::parse(value).is_some(),
+        Test::Numeric(_) => Decimal::parse_exactly(value).is_some(),
         Test::Date(_) => instant(value).is_some(),
         Test::Bool | Test::Absent => boolean(value).is_some(),
         Test::IpAddress => network(value).is_some(),

@@ -148,7 +148,8 @@ enum Sense {
 }
 
 /// `X` or `NotX` of a Deny, without what can't be told: a pattern with a policy variable, or one whose wildcard would have
-/// to reach over the parts of a name (`arn:aws:s3*`, `s*`), names nothing for sure, and excepts anything.
+/// to reach over the parts of a name (`arn:aws:s3*`, `s*`), names nothing for sure, and excepts anything. (With all its
+/// parts a pattern matches a bucket's ARN part by part or not at all: both have the same number of colons.)
 struct Patterns {
     sense: Sense,
     globs: Vec<Glob>,
@@ -156,16 +157,13 @@ struct Patterns {
 
 impl Patterns {
     fn new(sense: Sense, list: &[String], case: Case, parts: usize) -> Option<Self> {
-        let variable = |pattern: &&String| pattern.contains("${");
-        if sense == Sense::AllBut && list.iter().any(|p| variable(&p)) {
+        let variable = |pattern: &str| pattern.contains("${");
+        let whole = |pattern: &str| pattern == "*" || pattern.splitn(parts, ':').count() == parts;
+        let told = |pattern: &&String| whole(pattern) && !variable(pattern);
+        if sense == Sense::AllBut && !list.iter().all(|p| told(&p)) {
             return None;
         }
-        let whole = |pattern: &&String| *pattern == "*" || pattern.splitn(parts, ':').count() == parts;
-        let globs = list
-            .iter()
-            .filter(|p| sense == Sense::AllBut || (!variable(p) && whole(p)))
-            .map(|p| Glob::new(p, case))
-            .collect();
+        let globs = list.iter().filter(told).map(|p| Glob::new(p, case)).collect();
         Some(Self { sense, globs })
     }
 

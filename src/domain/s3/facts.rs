@@ -131,11 +131,13 @@ impl Compare {
                 Self::Like => Some(Glob::new(value, Case::Sensitive).matches(have)),
                 Self::Arn => arn_like(value, have),
                 Self::Boolean => Some(value.eq_ignore_ascii_case(have)),
-                Self::Number { below, equal, above } => match Decimal::parse(have)?.cmp(&Decimal::parse(value)?) {
-                    Ordering::Less => Some(below),
-                    Ordering::Equal => Some(equal),
-                    Ordering::Greater => Some(above),
-                },
+                Self::Number { below, equal, above } => {
+                    match Decimal::parse(have)?.cmp(&Decimal::parse_exactly(value)?) {
+                        Ordering::Less => Some(below),
+                        Ordering::Equal => Some(equal),
+                        Ordering::Greater => Some(above),
+                    }
+                }
             },
             Fact::OneOf(candidates) => {
                 let verdicts: Vec<_> = candidates.iter().map(|c| self.matches_class(value, c)).collect();

@@ -247,6 +247,7 @@ fn a_negated_operator_always_holds_only_for_values_of_its_kind() {
         ),
         ("NumericNotEquals", "aws:PrincipalAccount", vec!["1"], true),
         ("NumericNotEquals", "aws:PrincipalAccount", vec!["one"], false),
+        ("NumericNotEquals", "aws:PrincipalAccount", vec!["01"], false),
         ("NotIpAddress", "aws:PrincipalArn", vec!["10.0.0.0/8"], false),
         ("StringNotEquals", "aws:PrincipalAccount", vec!["210987654321"], true),
         ("StringNotLike", "aws:PrincipalTag/team", vec!["a"], false),

@@ -321,6 +321,11 @@ fn documented_forms_count_for_what_they_refuse() {
         ),
         ("names that go on", resources(json!("arn:aws:s3:::train-data-*"))),
         ("an ARN cut short", resources(json!("arn:aws:s3*"))),
+        (
+            "all but an ARN cut short",
+            deny(json!({"NotResource": ["arn:aws:iam::1:role/x", "arn:*:s3"]})),
+        ),
+        ("all but a service", deny(json!({"NotAction": "s3"}))),
         ("an ARN of wildcards", resources(json!("arn:*"))),
         (
             "access points only",
@@ -437,6 +442,11 @@ fn a_minimum_version_counts_if_every_older_one_is_refused() {
         (tls("StringLike", json!("1.?")), false, false),
         (tls("ArnNotEquals", json!("1.3")), false, false),
         (tls("Null", json!("false")), true, true),
+        // No numbers as AWS documents them.
+        (tls("NumericLessThan", json!("+1.3")), false, false),
+        (tls("NumericLessThan", json!("01.3")), false, false),
+        (tls("NumericLessThan", json!(" 1.3")), false, false),
+        (tls("NumericNotEquals", json!("TLSv1.3")), false, false),
         (deny(json!({})), false, false),
     ];
     for (statement, v12, v13) in cases {
