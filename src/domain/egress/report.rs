@@ -222,9 +222,13 @@ impl<'a> Analysis<'a> {
         if !shape.labels.values().any(|value| set_later(value)) {
             return out;
         }
-        for policy in self.manifests.network_policies.iter().filter(|p| p.egress.is_some()) {
-            let here = Some(policy.namespace == name.namespace);
-            if let Some(why) = unknown(here, selects_pod(&policy.pods, shape), name) {
+        let here = self
+            .manifests
+            .network_policies
+            .iter()
+            .filter(|p| p.namespace == name.namespace);
+        for policy in here.filter(|p| p.egress.is_some()) {
+            if let Some(why) = unknown(Some(true), selects_pod(&policy.pods, shape), name) {
                 let (namespace, name) = (&policy.namespace, &policy.name);
                 out.push(format!(
                     "whether NetworkPolicy/{namespace}/{name} applies hangs on {why}"

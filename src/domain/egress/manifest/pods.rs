@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_yaml::Value;
 
 use super::{Labels, Metadata};
@@ -34,9 +34,23 @@ pub fn set_later(value: &str) -> bool {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PodSpec {
+    #[serde(default, deserialize_with = "boolean")]
     host_network: Option<bool>,
     /// A virtual machine's networks; a pod has no such field.
     networks: Option<Vec<MachineNetwork>>,
+}
+
+/// A boolean as kubectl reads it, which still speaks YAML 1.1: `yes` and `on` are true.
+fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let word = value.as_str().map(str::to_ascii_lowercase);
+    match (&value, word.as_deref()) {
+        (Value::Null, _) => Ok(None),
+        (Value::Bool(is), _) => Ok(Some(*is)),
+        (_, Some("y" | "yes" | "on")) => Ok(Some(true)),
+        (_, Some("n" | "no" | "off")) => Ok(Some(false)),
+        _ => Err(D::Error::custom("expected true or false")),
+    }
 }
 
 #[derive(Deserialize)]

@@ -102,6 +102,34 @@ fn every_workload_kind_gives_its_pods_labels_and_what_its_controller_adds() {
 }
 
 #[test]
+fn a_boolean_is_read_as_kubectl_reads_it() {
+    let pod =
+        |value: &str| format!("{{apiVersion: v1, kind: Pod, metadata: {{name: p}}, spec: {{hostNetwork: {value}}}}}");
+    let host = |value: &str| {
+        read(&pod(value))
+            .workloads
+            .into_values()
+            .flatten()
+            .all(|s| s.host_network)
+    };
+    for (value, expected) in [
+        ("true", true),
+        ("yes", true),
+        ("On", true),
+        ("no", false),
+        ("null", false),
+        ("false", false),
+    ] {
+        assert_eq!(host(value), expected, "{value}");
+        assert_eq!(problems(&pod(value)), [""; 0]);
+    }
+    assert_eq!(
+        problems(&pod("perhaps")),
+        ["in.yaml, document 1, Pod default/p: spec.hostNetwork: expected true or false"]
+    );
+}
+
+#[test]
 fn networks_besides_the_cluster_s_are_noticed() {
     let others = |text: &str| read(text).workloads.into_values().flatten().any(|s| s.other_networks);
     let pod = |annotations: &str| {
