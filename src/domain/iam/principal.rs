@@ -86,7 +86,9 @@ impl Caller {
         }
         if !text.starts_with("arn:") {
             let host = text.contains('.') && text.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c));
-            return match (host, text.contains(".amazonaws.com")) {
+            // The one identity provider among AWS's own hosts ("Principal": {"Federated": "cognito-identity.amazonaws.com"}).
+            let service = text.contains(".amazonaws.com") && !text.starts_with("cognito-identity");
+            return match (host, service) {
                 (true, true) => Ok(Self::Service(text.to_owned())),
                 (true, false) => Ok(Self::Federated(text.to_owned())),
                 (false, _) => Err(error()),

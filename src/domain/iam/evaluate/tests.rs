@@ -385,6 +385,17 @@ fn a_role_is_assumed_only_by_whom_it_trusts() {
 }
 
 #[test]
+fn a_provider_without_an_arn_is_named_by_its_host() {
+    for provider in ["accounts.google.com", "cognito-identity.amazonaws.com"] {
+        let action = "sts:AssumeRoleWithWebIdentity";
+        let federated = trust(json!({"Federated": provider}), action, json!({}));
+        assert!(ask(provider, action, OTHER_ROLE, &federated).is_allowed(), "{provider}");
+        let service = trust(json!({"Service": provider}), action, json!({}));
+        assert!(!ask(provider, action, OTHER_ROLE, &service).is_allowed(), "{provider}");
+    }
+}
+
+#[test]
 fn web_identity_is_judged_by_the_claims_in_the_trust_policy() {
     let provider = "arn:aws:iam::111111111111:oidc-provider/oidc.example/id/X";
     let condition = json!({"StringEquals": {
