@@ -60,17 +60,12 @@ impl PolicyKind {
     }
 
     /// Whether an ARN in the document's `Resource` element may lack fields, which AWS then takes for `*` ("in an
-    /// identity-based policy"). A boundary is a managed policy like others. Session policies with such an ARN are refused;
-    /// of the other kinds AWS says nothing.
+    /// identity-based policy"). A boundary is a managed policy like others. A session policy with such an ARN is refused by
+    /// AWS STS; here it means the same, lest a Deny in it mean nothing. Of the other kinds AWS says nothing.
     pub fn completes_arns(self) -> bool {
         match self {
-            Self::Identity | Self::Boundary => true,
-            Self::Session
-            | Self::Resource
-            | Self::Trust
-            | Self::ServiceControl
-            | Self::ResourceControl
-            | Self::VpcEndpoint => false,
+            Self::Identity | Self::Boundary | Self::Session => true,
+            Self::Resource | Self::Trust | Self::ServiceControl | Self::ResourceControl | Self::VpcEndpoint => false,
         }
     }
 }

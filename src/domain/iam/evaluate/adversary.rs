@@ -254,12 +254,18 @@ fn incomplete_arns() {
             json!({"own": [{}], "boundary": {"Resource": "arn:aws:s3"}}),
             ALLOWED,
         ),
-        // "session policies … do not support incomplete ARNs", and of others there is nothing of the kind.
+        // STS refuses it ("session policies … do not support incomplete ARNs"): it means no less than elsewhere.
         (
             "in a session policy",
             json!({"own": [{}], "session": [{"Resource": "arn:aws:s3"}]}),
-            IMPLICIT,
+            ALLOWED,
         ),
+        (
+            "in a Deny of a session policy",
+            json!({"own": [{}], "session": [[{}, {"Effect": "Deny", "Resource": "arn:aws:s3"}]]}),
+            EXPLICIT,
+        ),
+        // Of the others there is nothing of the kind.
         (
             "in a bucket policy",
             json!({"of": {"Principal": {"AWS": ROLE}, "Resource": "arn:aws:s3"}}),
