@@ -382,7 +382,8 @@ impl Check {
     fn enforcer(&mut self, value: Option<String>) -> NetworkEnforcer {
         match value {
             None => NetworkEnforcer::Detect,
-            Some(name) if name == "Detect" => NetworkEnforcer::Detect,
+            // A slip in the case must not become an enforcer that is believed.
+            Some(name) if name.eq_ignore_ascii_case("Detect") => NetworkEnforcer::Detect,
             Some(name) if dns_label(&name) => NetworkEnforcer::Stated(name),
             Some(name) => {
                 self.add(format!(

@@ -49,6 +49,14 @@ fn flags_win_over_the_file() {
 }
 
 #[test]
+fn detect_in_another_case_is_no_enforcer_to_believe() {
+    for word in ["Detect", "detect", "DETECT"] {
+        let config = load(&["--network-enforcer", word], "").unwrap();
+        assert_eq!(config.network_enforcer, NetworkEnforcer::Detect, "{word}");
+    }
+}
+
+#[test]
 fn all_problems_are_reported_at_once() {
     let yaml = r#"
 clusterId: "a b"

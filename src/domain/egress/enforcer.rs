@@ -77,7 +77,7 @@ pub struct Enforcer {
 }
 
 impl Enforcer {
-    /// An enforcer that the operator's configuration names: believed, and said so.
+    /// An enforcer that the operator's configuration names: believed, and said so; `none` is believed as well.
     pub fn stated(name: &str) -> Self {
         let holes = match name.to_ascii_lowercase().as_str() {
             "cilium" => vec![CILIUM_HOST],
@@ -87,7 +87,7 @@ impl Enforcer {
         };
         Self {
             name: name.to_owned(),
-            rung: Some(Rung::DestinationRestricted),
+            rung: (!name.eq_ignore_ascii_case("none")).then_some(Rung::DestinationRestricted),
             evidence: "stated by configuration".to_owned(),
             holes,
         }
@@ -597,6 +597,19 @@ mod tests {
         );
         agent.ready = 0;
         assert_eq!(detect(&facts(&[], vec![agent])).unwrap().rung, None);
+    }
+
+    #[test]
+    fn none_is_an_enforcer_that_enforces_nothing() {
+        for name in ["none", "None"] {
+            assert_eq!(
+                EnforcerObservation::from(Some(&Enforcer::stated(name))),
+                EnforcerObservation::NotEnforcing {
+                    name: name.to_owned(),
+                    evidence: "stated by configuration".to_owned(),
+                }
+            );
+        }
     }
 
     #[test]
