@@ -5,6 +5,8 @@
 //! the bucket, its objects and all actions. A Deny with `NotPrincipal` counts for nobody (its meaning differs between AWS's
 //! documents and observation).
 
+use serde_json::{Map, Value};
+
 use crate::api::TLSVersion;
 use crate::domain::document::{
     ActionElement, Condition, Effect, PrincipalElement, PrincipalKind, Principals, ResourceElement, Statement,
@@ -108,6 +110,7 @@ fn denies<'a>(
     statements
         .into_iter()
         .filter(|s| s.effect == Effect::Deny && request.all_hold(&s.conditions) == Some(true))
+        .filter(|s| !has_empty_operator(s))
         .filter(|s| matches!(&s.principal, Some(PrincipalElement::Principal(p)) if names(p)))
         .filter_map(|s| {
             Some(Deny {
@@ -116,6 +119,13 @@ fn denies<'a>(
             })
         })
         .collect()
+}
+
+/// `"Condition": {"Bool": {}}`: whether that holds is not documented, and no condition is left of it in the typed view.
+fn has_empty_operator(statement: &Statement) -> bool {
+    let block = statement.raw().get("Condition").and_then(Value::as_object);
+    let empty = |keys: &Value| keys.as_object().is_some_and(Map::is_empty);
+    block.is_some_and(|operators| operators.values().any(empty))
 }
 
 /// Whether the Denies cover every action but `except` on the bucket and on every object.

@@ -232,6 +232,11 @@ fn documented_forms_count_for_what_they_refuse() {
     let no = [
         ("a list of the wrong value", condition(plain(json!(["true"])))),
         ("no value", condition(plain(json!([])))),
+        ("an operator without keys", condition(json!({"Bool": {}}))),
+        (
+            "an operator without keys besides",
+            condition(json!({"Bool": {"aws:SecureTransport": "false"}, "StringEquals": {}})),
+        ),
         ("a value that is no boolean", condition(plain(json!("0")))),
         (
             "a wildcard for a boolean",
