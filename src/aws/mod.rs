@@ -10,6 +10,7 @@
 //! * Every call has a deadline, a place in a budget per account and service, a metric and a span.
 //! * A write is sent at most once, and never without the leader's permission.
 
+mod access_points;
 mod budget;
 mod call;
 mod classify;

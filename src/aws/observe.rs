@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use ipnet::IpNet;
 
+use super::access_points::Listed as AccessPointListed;
 use super::classify::Failure;
 use super::discover::{Listed, TagQuery, Tagged};
 use super::eks::Listed as AssociationListed;
@@ -16,7 +17,7 @@ use super::reach::regions_to_reach;
 use super::s3::{BucketReads, Cadence, OCCASIONAL_AGE, Place, Versioning, wanted};
 use super::session::AccountSession;
 use crate::api::Gating;
-use crate::domain::iam::others::other_roles;
+use crate::domain::iam::others::{OtherRole, other_roles};
 use crate::domain::names::{AccountId, BucketName, Region, RoleName};
 use crate::domain::observed::{
     AccessLoggingState, AccountObservation, AccountRoles, BucketAcl, BucketObservation, CallerIdentity,
@@ -28,7 +29,7 @@ use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 use crate::shelf::Shelf;
 
 /// Buckets of one policy read at once. The budget of the account bounds all policies together.
-const CONCURRENT_BUCKETS: usize = 8;
+pub(super) const CONCURRENT_BUCKETS: usize = 8;
 /// Roles, or managed policies, of one policy read at once.
 const CONCURRENT_ROLES: usize = 4;
 /// Most buckets of an account whose readings are kept.
@@ -42,6 +43,8 @@ const KEY_CAPACITY: usize = 1_000;
 const ASSOCIATION_CAPACITY: usize = 5_000;
 /// Most prefix lists of an account whose readings are kept.
 const PREFIX_LIST_CAPACITY: usize = 200;
+/// Most regions of an account whose lists of access points are kept.
+const REGION_CAPACITY: usize = 50;
 /// Prefix lists of one policy read at once.
 const CONCURRENT_PREFIX_LISTS: usize = 2;
 /// Most searches for buckets of an account whose results are kept.
@@ -68,6 +71,8 @@ pub(super) struct Readings {
     pub key_rotation: Shelf<KeyPlace, KeyRotation, Failure>,
     pub key_policies: Shelf<KeyPlace, String, Failure>,
     pub key_grants: Shelf<KeyPlace, BTreeSet<KeyGrant>, Failure>,
+    pub access_points: Shelf<Region, Vec<AccessPointListed>, Failure>,
+    pub access_point_policies: Shelf<(Region, String), Option<String>, Failure>,
     pub prefix_lists: Shelf<(Region, String), Vec<IpNet>, Failure>,
     /// By prefix.
     pub bucket_lists: Shelf<String, Listed, Failure>,
@@ -100,6 +105,8 @@ impl Readings {
             key_rotation: Shelf::keeping(KEY_CAPACITY, OCCASIONAL_AGE),
             key_policies: Shelf::keeping(KEY_CAPACITY, OCCASIONAL_AGE),
             key_grants: Shelf::keeping(KEY_CAPACITY, OCCASIONAL_AGE),
+            access_points: Shelf::keeping(REGION_CAPACITY, OCCASIONAL_AGE),
+            access_point_policies: Shelf::keeping(BUCKET_CAPACITY, OCCASIONAL_AGE),
             prefix_lists: Shelf::new(PREFIX_LIST_CAPACITY),
             bucket_lists: Shelf::new(SEARCH_CAPACITY),
             tagged_buckets: Shelf::new(SEARCH_CAPACITY),
@@ -200,11 +207,18 @@ impl AccountSession {
         );
         let associations = pod_identity_associations.as_ref().and_then(|read| read.as_ref().ok());
         let all_roles = account_roles.as_ref().and_then(|read| read.as_deref().ok());
-        let others = all_roles
-            .map(|all| attached_to_others(policy, all, associations))
-            .unwrap_or_default();
-        let (managed_policies, keys, prefix_lists) = futures::join!(
-            self.managed_policies(policy, &roles, others, account_roles.as_ref(), max_age),
+        let others: Vec<OtherRole<'_>> = match all_roles {
+            Some(all) => {
+                let of_role = |role| other_roles(policy, role, all, associations);
+                policy.roles.iter().flat_map(of_role).collect()
+            }
+            None => Vec::new(),
+        };
+        // Ours is denied every one of them.
+        let may_use_access_points = !others.is_empty();
+        let (managed_policies, access_points, keys, prefix_lists) = futures::join!(
+            self.managed_policies(policy, &roles, attached(&others), account_roles.as_ref(), max_age),
+            wanted(may_use_access_points, self.access_points(policy, &buckets, max_age)),
             self.keys(policy, &buckets, max_age),
             self.prefix_lists(policy, max_age),
         );
@@ -222,7 +236,7 @@ impl AccountSession {
                 s3_offers_tls13,
                 public_access_block,
                 selected,
-                ..AccountObservation::default()
+                access_points: access_points.unwrap_or_default(),
             },
         }
     }
@@ -389,22 +403,11 @@ impl AccountSession {
     }
 }
 
-/// Managed policies of roles that are not the policy's and that its ServiceAccounts can assume all the same.
-fn attached_to_others(
-    policy: &ValidatedPolicy,
-    all: &AccountRoles,
-    associations: Option<&BTreeSet<PodIdentityAssociation>>,
-) -> BTreeSet<String> {
-    let of_role = |role| other_roles(policy, role, all, associations);
-    let others = policy.roles.iter().flat_map(of_role);
-    others
-        .flat_map(|other| {
-            other
-                .role
-                .attached_policy_arns
-                .iter()
-                .chain(&other.role.permissions_boundary_arn)
-        })
+/// Managed policies and boundaries of roles that are not the policy's and that its ServiceAccounts can get all the same.
+fn attached(others: &[OtherRole<'_>]) -> BTreeSet<String> {
+    let roles = others.iter().map(|other| other.role);
+    roles
+        .flat_map(|role| role.attached_policy_arns.iter().chain(&role.permissions_boundary_arn))
         .cloned()
         .collect()
 }

@@ -1,4 +1,4 @@
-//! Reads of S3 settings that an account has as a whole (S3 Control).
+//! S3 Control: who is asked, and the settings of S3 that an account has as a whole.
 //!
 //! S3 Control puts the account's id before the host name, which no S3 server of one's own answers to. Behind another S3
 //! endpoint than AWS's it is asked only where `AWS_ENDPOINT_URL_S3_CONTROL` says where it is.
@@ -7,11 +7,25 @@ use std::time::Duration;
 
 use super::classify::Failure;
 use super::service::Service;
-use super::session::AccountSession;
+use super::session::{AccountSession, Clients};
 use crate::domain::observed::{ErrorClass, PublicAccessBlock, Read};
 
 /// `GetPublicAccessBlock` of S3 Control, by the name that it has in CloudTrail: S3 has an operation of the same name.
 const OPERATION: &str = "GetAccountPublicAccessBlock";
+
+/// Whom to ask.
+///
+/// # Errors
+/// [`ErrorClass::Unsupported`] where there is nobody.
+pub(super) fn client<'a>(
+    clients: &'a Clients,
+    operation: &'static str,
+) -> Result<&'a aws_sdk_s3control::Client, Failure> {
+    clients.s3control.as_ref().ok_or_else(|| {
+        let message = "the S3 endpoint is not AWS's, and AWS_ENDPOINT_URL_S3_CONTROL is not set";
+        Failure::new(operation, ErrorClass::Unsupported, message)
+    })
+}
 
 impl AccountSession {
     /// The account's own public access block, not older than `max_age`; `Ok(None)` = none set. One reading for all buckets
@@ -26,11 +40,10 @@ impl AccountSession {
     }
 
     async fn read_account_block(&self) -> Result<Option<PublicAccessBlock>, Failure> {
-        let Some(client) = self.home_clients().s3control else {
-            let message = "the S3 endpoint is not AWS's, and AWS_ENDPOINT_URL_S3_CONTROL is not set";
-            return Err(Failure::new(OPERATION, ErrorClass::Unsupported, message));
-        };
-        let request = client.get_public_access_block().account_id(self.account().as_str());
+        let clients = self.home_clients();
+        let request = client(&clients, OPERATION)?
+            .get_public_access_block()
+            .account_id(self.account().as_str());
         let output = match self.shared.caller.read(Service::S3, OPERATION, request.send()).await {
             Ok(output) => output,
             Err(failure) if failure.has_code("NoSuchPublicAccessBlockConfiguration") => return Ok(None),

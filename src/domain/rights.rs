@@ -50,6 +50,8 @@ pub fn action_for(operation: &str) -> Option<&'static str> {
         "GetKeyRotationStatus" => "kms:GetKeyRotationStatus",
         "GetKeyPolicy" => "kms:GetKeyPolicy",
         "ListGrants" => "kms:ListGrants",
+        "ListAccessPoints" => "s3:ListAccessPoints",
+        "GetAccessPointPolicy" => "s3:GetAccessPointPolicy",
         "GetAccountAuthorizationDetails" => "iam:GetAccountAuthorizationDetails",
         "ListRoles" => "iam:ListRoles",
         "ListPodIdentityAssociations" => "eks:ListPodIdentityAssociations",
@@ -308,6 +310,10 @@ impl Grants {
         );
         // Whom the role can become depends on every other role. Neither call can be narrowed to a resource.
         self.allow("*", None, &["GetAccountAuthorizationDetails", "ListRoles"]);
+        // Through which it could write, if it is another role than the policy's.
+        let access_points = format!("arn:{}:s3:*:{}:accesspoint/*", policy.partition, policy.account);
+        self.allow("*", None, &["ListAccessPoints"]);
+        self.allow(&access_points, None, &["GetAccessPointPolicy"]);
         if let Some(cluster) = policy
             .settings
             .eks_cluster

@@ -163,6 +163,9 @@ fn aidp_iam_policy_allows_every_call_of_the_journey() {
     assert_eq!(denied, BTreeMap::new());
 }
 
+const S3_CONTROL: &str =
+    "S3 Control prefixes its host with the account, which an emulator at an IP address has no name for";
+
 #[test]
 fn every_action_that_aidp_iam_policy_grants_is_used_in_the_journey() {
     if !whole() {
@@ -181,10 +184,9 @@ fn every_action_that_aidp_iam_policy_grants_is_used_in_the_journey() {
                 "iam:TagRole".to_owned(),
                 "CreateRole with tags is authorized as tagging too",
             ),
-            (
-                "s3:GetAccountPublicAccessBlock".to_owned(),
-                "S3 Control prefixes its host with the account, which an emulator at an IP address has no name for",
-            ),
+            ("s3:GetAccessPointPolicy".to_owned(), S3_CONTROL),
+            ("s3:GetAccountPublicAccessBlock".to_owned(), S3_CONTROL),
+            ("s3:ListAccessPoints".to_owned(), S3_CONTROL),
         ],
     );
 }

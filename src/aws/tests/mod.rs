@@ -1,5 +1,6 @@
 //! Tests of the adapter on the wire: real SDK clients, scripted answers, every request recorded.
 
+mod access_points;
 mod buckets;
 mod bulk;
 mod details;
@@ -104,6 +105,8 @@ fn operation(request: &http::Request<SdkBody>, body: &str) -> String {
     match path[..] {
         ["clusters", _, "pod-identity-associations"] => return "ListPodIdentityAssociations".to_owned(),
         ["clusters", _, "pod-identity-associations", _] => return "DescribePodIdentityAssociation".to_owned(),
+        [_, "accesspoint"] => return "ListAccessPoints".to_owned(),
+        [_, "accesspoint", _, "policy"] => return "GetAccessPointPolicy".to_owned(),
         [_, "configuration", "publicAccessBlock"] => return "GetAccountPublicAccessBlock".to_owned(),
         _ => {}
     }

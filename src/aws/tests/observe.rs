@@ -1,6 +1,6 @@
 //! The observation of a whole policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::bulk::account_with;
 use super::*;
@@ -10,7 +10,7 @@ use crate::domain::observed::ErrorClass;
 use crate::domain::policy::{PolicySource, ValidatedPolicy};
 
 /// An account in which nothing is configured.
-fn empty_account(request: &Request, account: &str) -> Answer {
+pub(super) fn empty_account(request: &Request, account: &str) -> Answer {
     match request.operation.as_str() {
         "GetCallerIdentity" => caller_is(account),
         "HeadBucket" => status(200),
@@ -245,12 +245,16 @@ async fn awss_policies_on_a_role_that_a_service_account_can_also_assume_are_read
     );
     let aws = Aws::new(move |request, _| match request.operation.as_str() {
         "GetAccountAuthorizationDetails" => answer.clone(),
+        "ListAccessPoints" => ok("<ListAccessPointsResult><AccessPointList/></ListAccessPointsResult>"),
         _ => empty_account(request, ACCOUNT),
     })
     .await;
     let seen = aws.session.observe(&policy(FULL_SPEC), AGE).await;
     let read: Vec<_> = seen.managed_policies.keys().map(String::as_str).collect();
     assert_eq!(read, ["arn:aws:iam::123456789012:policy/training-boundary", managed]);
+    // What such a role may do through access points depends on their policies.
+    let region = Region::new(HOME).unwrap();
+    assert_eq!(seen.account.access_points, BTreeMap::from([(region, Ok(Vec::new()))]));
 }
 
 #[tokio::test(start_paused = true)]

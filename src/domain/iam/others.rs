@@ -11,6 +11,9 @@ use crate::domain::document::{PolicyDocument, PolicyKind};
 use crate::domain::observed::{AccountRoles, PodIdentityAssociation, RoleObservation};
 use crate::domain::policy::{RoleTarget, ServiceAccount, ValidatedPolicy};
 
+/// Stands for a provider that nobody names. No AWS account has this number.
+const UNNAMED: &str = "arn:aws:iam::000000000000:oidc-provider/unnamed";
+
 /// A role, and the first listed ServiceAccount that can have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherRole<'a> {
@@ -21,7 +24,8 @@ pub struct OtherRole<'a> {
 }
 
 /// The roles of the account besides the policy's own, which are judged in their own right, that a ServiceAccount of `role`
-/// can assume. A role whose trust can't be read is among them.
+/// can assume. A role whose trust can't be read is among them; where the operator has no OIDC provider configured, so is a
+/// role that lets in such a token of any cluster.
 pub fn other_roles<'a>(
     policy: &ValidatedPolicy,
     role: &'a RoleTarget,
@@ -34,16 +38,16 @@ pub fn other_roles<'a>(
         .iter()
         .map(|r| r.name.as_str().to_ascii_lowercase())
         .collect();
-    let provider = oidc_provider(policy);
+    let provider = oidc_provider(policy).map(|provider| provider.arn);
     let mut out = Vec::new();
     for other in all.roles.iter().filter(|other| !own.contains(&name_of(other))) {
         // Most roles trust no provider at all: those need not be understood.
-        let concerned = provider.as_ref().filter(|p| may_trust(&other.trust_policy, &p.arn));
-        let facts = concerned.and_then(|_| trust_facts(other));
+        let providers = providers(&other.trust_policy, provider.as_deref());
+        let facts = providers.first().and_then(|_| trust_facts(other));
         let by = role.service_accounts.iter().find(|account| {
-            let by_token = concerned.is_some_and(|provider| match &facts {
+            let by_token = providers.iter().any(|provider| match &facts {
                 Some(facts) => {
-                    !assumable_with_token(std::slice::from_ref(facts), &provider.arn, &subject(account)).is_empty()
+                    !assumable_with_token(std::slice::from_ref(facts), provider, &subject(account)).is_empty()
                 }
                 None => true,
             });
@@ -64,10 +68,17 @@ pub fn may_trust_roles(role: &RoleObservation) -> bool {
     trust.contains("AWS") || trust.contains('*') || trust.contains('\\') || trust.contains("NotPrincipal")
 }
 
-/// Whether a trust policy's text can let in tokens of this provider: it names it, or everybody.
-fn may_trust(trust: &str, provider_arn: &str) -> bool {
+/// The providers of the cluster's tokens that a trust policy's text can let in, by ARN: the configured one, else every one
+/// that is named, and one for all that are not.
+fn providers<'a>(trust: &'a str, configured: Option<&'a str>) -> Vec<&'a str> {
     // Escapes would hide the name; nobody writes them, but they are JSON.
-    trust.contains(provider_arn) || trust.contains('*') || trust.contains('\\') || trust.contains("NotPrincipal")
+    let any = trust.contains('*') || trust.contains('\\') || trust.contains("NotPrincipal");
+    if let Some(provider) = configured {
+        let trusted = any || trust.contains(provider);
+        return Vec::from_iter(trusted.then_some(provider));
+    }
+    let named = trust.split('"').filter(|text| text.contains(":oidc-provider/"));
+    named.chain(any.then_some(UNNAMED)).collect()
 }
 
 fn gives(association: &PodIdentityAssociation, account: &ServiceAccount, arn: &str) -> bool {

@@ -31,10 +31,11 @@ fn audit_needs_reads_only() {
     assert_eq!(
         rights(&[&FULL_SPEC.replace("mode: Enforce", "mode: Audit")]),
         json!({"Version": "2012-10-17", "Statement": [
-            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "s3:GetAccountPublicAccessBlock"], "Resource": ["*"]},
+            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "s3:GetAccountPublicAccessBlock", "s3:ListAccessPoints"], "Resource": ["*"]},
             {"Effect": "Allow", "Action": ["iam:GetPolicy", "iam:GetPolicyVersion"], "Resource": ["arn:aws:iam::*:policy/*"]},
             {"Effect": "Allow", "Action": ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies"], "Resource": [ROLE]},
             {"Effect": "Allow", "Action": ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListGrants"], "Resource": [KEYS]},
+            {"Effect": "Allow", "Action": ["s3:GetAccessPointPolicy"], "Resource": ["arn:aws:s3:*:123456789012:accesspoint/*"]},
             {"Effect": "Allow", "Action": [
                 "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
                 "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket",
@@ -51,13 +52,14 @@ fn enforce_writes_the_enforced_controls_and_makes_roles_only_under_the_boundary(
         json!({"Version": "2012-10-17", "Statement": [
             {"Effect": "Allow", "Action": ["iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"], "Resource": [ROLE],
              "Condition": {"StringEquals": {"iam:PermissionsBoundary": BOUNDARY}}},
-            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "s3:GetAccountPublicAccessBlock"], "Resource": ["*"]},
+            {"Effect": "Allow", "Action": ["iam:GetAccountAuthorizationDetails", "iam:ListRoles", "s3:GetAccountPublicAccessBlock", "s3:ListAccessPoints"], "Resource": ["*"]},
             {"Effect": "Allow", "Action": ["iam:GetPolicy", "iam:GetPolicyVersion"], "Resource": ["arn:aws:iam::*:policy/*"]},
             {"Effect": "Allow", "Action": [
                 "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies", "iam:TagRole",
                 "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
             ], "Resource": [ROLE]},
             {"Effect": "Allow", "Action": ["kms:DescribeKey", "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:ListGrants"], "Resource": [KEYS]},
+            {"Effect": "Allow", "Action": ["s3:GetAccessPointPolicy"], "Resource": ["arn:aws:s3:*:123456789012:accesspoint/*"]},
             {"Effect": "Allow", "Action": [
                 "s3:GetBucketAcl", "s3:GetBucketLogging", "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning",
                 "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration", "s3:GetReplicationConfiguration", "s3:ListBucket", "s3:PutBucketLogging", "s3:PutBucketOwnershipControls", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock",

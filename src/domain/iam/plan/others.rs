@@ -86,11 +86,16 @@ impl RolePlan<'_> {
                     (HumanReason::NotProven, Severity::High, what, shown.join("; "))
                 }
             };
+            let of_which_cluster = if self.policy.settings.oidc_provider_arn.is_some() {
+                ""
+            } else {
+                "; if it is for another cluster's ServiceAccount of that name, tell them apart by configuring oidcProviderARN"
+            };
             let mut finding: Finding = self
                 .finding(Control::IamReadOnly, Disposition::NeedsHuman(reason))
                 .diff(format!("readOnly.otherRoles[{}]", other.arn), "read-only, or out of reach", have.as_str())
                 .message(format!(
-                    "pods of ServiceAccount {}/{} can also assume {}, {what}: {have}; take the ServiceAccount out of that role's trust policy or association",
+                    "pods of ServiceAccount {}/{} can also assume {}, {what}: {have}; take the ServiceAccount out of that role's trust policy or association{of_which_cluster}",
                     by.namespace, by.name, other.arn
                 ));
             finding.severity = severity;

@@ -270,3 +270,44 @@ fn a_thousand_other_roles_are_judged_in_a_moment() {
         started.elapsed()
     );
 }
+
+/// Whose tokens the providers check is not known then.
+#[test]
+fn without_a_configured_provider_tokens_of_every_cluster_count() {
+    let trainer = "system:serviceaccount:ml:trainer";
+    let elsewhere = |subject: &str| {
+        let issuer = "oidc.eks.us-east-1.amazonaws.com/id/ELSEWHERE";
+        json!({
+            "Effect": "Allow", "Principal": {"Federated": format!("arn:aws:iam::123456789012:oidc-provider/{issuer}")},
+            "Action": "sts:AssumeRoleWithWebIdentity", "Condition": {"StringEquals": {format!("{issuer}:sub"): subject}},
+        })
+    };
+    let everybody = json!({"Effect": "Allow", "Principal": "*", "Action": "sts:AssumeRoleWithWebIdentity"});
+    let service = json!({"Effect": "Allow", "Principal": {"Service": "logs.amazonaws.com"}, "Action": "sts:AssumeRole",
+        "Condition": {"ArnLike": {"aws:SourceArn": "arn:aws:logs:*"}}});
+    let roles = [
+        ("of-this-cluster", trusts_token(trainer)),
+        ("of-another", elsewhere(trainer)),
+        ("of-another-name", elsewhere("system:serviceaccount:ml:other")),
+        ("of-everybody", everybody),
+        ("of-a-service", service),
+    ];
+    let all = AccountRoles {
+        roles: roles
+            .map(|(name, trust)| other(name, &trust, &allow("s3:*", "*")))
+            .to_vec(),
+        managed_policies: BTreeMap::new(),
+    };
+    let reached = |policy: &ValidatedPolicy| -> Vec<String> {
+        let others = crate::domain::iam::others::other_roles(policy, &policy.roles[0], &all, None);
+        others.into_iter().map(|other| other.role.arn.clone()).collect()
+    };
+    let configured = policy();
+    assert_eq!(reached(&configured), [arn("of-this-cluster"), arn("of-everybody")]);
+    let mut unconfigured = configured.clone();
+    unconfigured.settings.oidc_provider_arn = None;
+    assert_eq!(
+        reached(&unconfigured),
+        [arn("of-this-cluster"), arn("of-another"), arn("of-everybody")]
+    );
+}
