@@ -575,21 +575,18 @@ fn processor_time() -> std::time::Duration {
 }
 
 /// A document twice as long, for a request that meets all of it, takes about twice as long: no product of two lengths hides
-/// in it. Judged on the best of several runs by the processor's time, since the machine may be busy.
+/// in it. Judged on the best of several runs by the processor's time, of more of them while the machine is busy.
 #[test]
 fn twice_the_stars_take_about_twice_the_time() {
     let resource = format!("arn:aws:s3:::b/{}", "a".repeat(1_000));
-    let best_of = |document: &Value| {
+    let run = |document: &Value| {
         let policies = identity(document.clone());
         let caller = Caller::parse(ROLE).unwrap();
         let context = Context::from_iter([("k", "a".repeat(1_000).as_str())]);
         let request = Request::new(caller, "s3:GetObject", &resource, None, context).unwrap();
-        let run = || {
-            let start = processor_time();
-            decide(&request, &policies);
-            processor_time().saturating_sub(start)
-        };
-        (0..7).map(|_| run()).min().unwrap()
+        let start = processor_time();
+        decide(&request, &policies);
+        processor_time().saturating_sub(start)
     };
     let many = |pattern: &str, n: usize| vec![pattern.to_owned(); n];
     let forms: [fn(Vec<String>) -> Value; 3] = [
@@ -599,10 +596,21 @@ fn twice_the_stars_take_about_twice_the_time() {
     ];
     for pattern in ["*b*", "*a*a*a*b", "*?a?a?*b*", "*aaaaaaaaab*"] {
         for form in forms {
-            let [once, twice] = [500, 1_000].map(|n| best_of(&form(many(pattern, n))));
+            let documents = [500, 1_000].map(|n| form(many(pattern, n)));
+            let mut best = [std::time::Duration::MAX; 2];
             // Below two milliseconds the clock says more than the code; a square takes four times as long.
-            let allowed = once.max(std::time::Duration::from_millis(2)).mul_f64(2.5);
-            assert!(twice <= allowed, "{pattern}: {once:?}, then {twice:?}");
+            let is_in_proportion = |[once, twice]: [std::time::Duration; 2]| {
+                twice <= once.max(std::time::Duration::from_millis(2)).mul_f64(2.5)
+            };
+            for round in 0..60 {
+                if round >= 7 && is_in_proportion(best) {
+                    break;
+                }
+                for (best, document) in best.iter_mut().zip(&documents) {
+                    *best = run(document).min(*best);
+                }
+            }
+            assert!(is_in_proportion(best), "{pattern}: {best:?}");
         }
     }
 }
