@@ -159,7 +159,8 @@ fn aidp_iam_policy_allows_every_call_of_the_journey() {
             }
         }
     }
-    assert!(judged > 0, "the journey recorded no call to AWS");
+    // A part of the journey may be on another server than the recorded one.
+    assert!(judged > 0 || !whole(), "the journey recorded no call to AWS");
     assert_eq!(denied, BTreeMap::new());
 }
 
