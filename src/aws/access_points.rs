@@ -10,6 +10,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::classify::Failure;
 use super::observe::CONCURRENT_BUCKETS;
+use super::paging::next_token;
 use super::s3control::client;
 use super::service::Service;
 use super::session::AccountSession;
@@ -119,10 +120,9 @@ impl AccountSession {
                 let name = point.name().to_owned();
                 all.push(Listed { name, arn, bucket });
             }
-            match page.next_token {
-                None => return Ok(all),
-                Some(next) if token.as_ref() == Some(&next) => return Err(Failure::incomplete(LIST, "next page")),
-                Some(next) => token = Some(next),
+            token = next_token(LIST, page.next_token, token.as_ref())?;
+            if token.is_none() {
+                return Ok(all);
             }
         }
         Err(Failure::new(LIST, ErrorClass::Terminal, "more pages than are followed"))

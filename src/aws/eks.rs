@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::classify::Failure;
+use super::paging::next_token;
 use super::s3::OCCASIONAL_AGE;
 use super::service::Service;
 use super::session::AccountSession;
@@ -87,10 +88,9 @@ impl AccountSession {
                 };
                 all.push(listed().ok_or_else(|| Failure::incomplete(OPERATION, "id or ServiceAccount"))?);
             }
-            match page.next_token {
-                None => return Ok(all),
-                Some(next) if token.as_ref() == Some(&next) => return Err(Failure::incomplete(OPERATION, "next page")),
-                Some(next) => token = Some(next),
+            token = next_token(OPERATION, page.next_token, token.as_ref())?;
+            if token.is_none() {
+                return Ok(all);
             }
         }
         Err(Failure::new(

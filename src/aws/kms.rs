@@ -11,7 +11,7 @@ use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeySpec, KeyState as SdkSt
 use jiff::Timestamp;
 
 use super::classify::Failure;
-use super::iam::next_marker;
+use super::paging::next_marker;
 use super::s3::Cadence;
 use super::service::Service;
 use super::session::AccountSession;

@@ -21,6 +21,7 @@ mod http;
 mod iam;
 mod kms;
 mod observe;
+mod paging;
 mod reach;
 mod s3;
 mod s3control;

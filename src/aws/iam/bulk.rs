@@ -7,8 +7,9 @@ use std::time::Duration;
 use aws_sdk_iam::types::{EntityType, ManagedPolicyDetail, RoleDetail};
 use tokio::time::Instant;
 
-use super::{DEFAULT_SESSION_SECONDS, next_marker};
+use super::DEFAULT_SESSION_SECONDS;
 use crate::aws::classify::Failure;
+use crate::aws::paging::next_marker;
 use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
 use crate::aws::time::timestamp;

@@ -10,6 +10,7 @@ use aws_sdk_iam::types::Role;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::classify::Failure;
+use super::paging::next_marker;
 use super::service::Service;
 use super::session::AccountSession;
 use super::time::timestamp;
@@ -107,20 +108,6 @@ impl AccountSession {
             }
         }
         Err(too_many(OPERATION))
-    }
-}
-
-/// The marker of the next page; None after the last one. A server that repeats itself is not followed.
-pub(super) fn next_marker(
-    operation: &'static str,
-    is_truncated: bool,
-    marker: Option<String>,
-    previous: Option<&String>,
-) -> Result<Option<String>, Failure> {
-    match (is_truncated, marker) {
-        (false, _) => Ok(None),
-        (true, Some(marker)) if previous != Some(&marker) => Ok(Some(marker)),
-        (true, _) => Err(Failure::incomplete(operation, "next page")),
     }
 }
 
