@@ -56,6 +56,20 @@ pub(crate) fn buckets_policy(name: &str, buckets: &[&str]) -> Value {
     policy(name, &json!({"bucketControls": all_controls(), "buckets": buckets}))
 }
 
+/// Policy `pods` over bucket `pod-data` and role `pod-trainer`, which ServiceAccount ml/trainer has by EKS Pod Identity.
+pub(crate) fn pod_identity_policy() -> Value {
+    policy(
+        "pods",
+        &json!({
+            "buckets": [{"name": "pod-data"}],
+            "trainingRoles": [{
+                "name": "pod-trainer", "workloadIdentity": "PodIdentity",
+                "serviceAccounts": [{"namespace": "ml", "name": "trainer"}],
+            }],
+        }),
+    )
+}
+
 /// What [`whole_policy`] of this name is about: a bare bucket with a foreign statement, a namespace with the label, and a
 /// KMS key, whose ARN it returns.
 pub(crate) async fn seed(world: &World, name: &str) -> Result<String> {

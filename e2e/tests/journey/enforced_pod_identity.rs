@@ -6,11 +6,11 @@ use aidp_e2e::Result;
 use aidp_e2e::operator::{EKS_CLUSTER, Settings};
 use aidp_e2e::session::{account_trust, everything};
 use aidp_e2e::view::PolicyView;
-use aidp_e2e::world::{World, enforced_journey, policy};
+use aidp_e2e::world::{World, enforced_journey};
 use aws_sdk_eks::types::VpcConfigRequest;
 use serde_json::json;
 
-use crate::common::ENFORCED;
+use crate::common::{ENFORCED, pod_identity_policy};
 
 const CLUSTER: &str = "training";
 const ROLE: &str = "arn:aws:iam::123456789012:role/aidp/pod-trainer";
@@ -97,16 +97,7 @@ fn associations_are_read_as_somebody_made_them_and_every_change_is_found() {
             ..Settings::default()
         };
         let _operator = world.operator("operator", &settings).await?;
-        world.apply(&policy(
-            "pods",
-            &json!({
-                "buckets": [{"name": "pod-data"}],
-                "trainingRoles": [{
-                    "name": "pod-trainer", "workloadIdentity": "PodIdentity",
-                    "serviceAccounts": [{"namespace": "ml", "name": "trainer"}],
-                }],
-            }),
-        ))?;
+        world.apply(&pod_identity_policy())?;
 
         // The listed ServiceAccount has none yet: the command that makes it is printed, and only that one is missing.
         let seen = world.until_row("pods", ENFORCED).await?;

@@ -4,10 +4,10 @@
 
 use aidp_e2e::operator::{EKS_CLUSTER, Settings};
 use aidp_e2e::proxy::{Act, Fault, Filter};
-use aidp_e2e::world::{World, journey, policy};
+use aidp_e2e::world::{World, journey};
 use serde_json::{Value, json};
 
-use crate::common::ENFORCED;
+use crate::common::{ENFORCED, pod_identity_policy};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/aidp/pod-trainer";
 const ADMIN: &str = "arn:aws:iam::123456789012:role/admin";
@@ -46,16 +46,7 @@ fn a_role_with_pod_identity_trusts_the_agent_and_an_association_with_another_rol
             ..Settings::default()
         };
         let _operator = world.operator("operator", &settings).await?;
-        world.apply(&policy(
-            "pods",
-            &json!({
-                "buckets": [{"name": "pod-data"}],
-                "trainingRoles": [{
-                    "name": "pod-trainer", "workloadIdentity": "PodIdentity",
-                    "serviceAccounts": [{"namespace": "ml", "name": "trainer"}],
-                }],
-            }),
-        ))?;
+        world.apply(&pod_identity_policy())?;
         let seen = world.until_row("pods", ENFORCED).await?;
         let about_role = |f: &String| f.contains("role/");
         assert_eq!(
