@@ -40,14 +40,22 @@ locked() {
   if command -v flock >/dev/null 2>&1; then (flock 9; "$@") 9>"$AIDP_CACHE/locks/$name"; else "$@"; fi
 }
 
-# free_ports N: N free TCP ports of the loopback interface, one a line.
+# free_ports N: N free TCP ports of the loopback interface, one a line. They lie below those that kernels take for outgoing
+# connections (Linux: from 32768), so that a server that is stopped and started again finds its port still free.
 free_ports() {
   python3 - "$1" <<'PY'
-import socket, sys
-held = [socket.socket() for _ in range(int(sys.argv[1]))]
-for s in held:
-    s.bind(("127.0.0.1", 0))
-    print(s.getsockname()[1])
+import random, socket, sys
+held = []
+for port in random.sample(range(10000, 20000), 1000):
+    if len(held) == int(sys.argv[1]):
+        break
+    s = socket.socket()
+    try:
+        s.bind(("127.0.0.1", port))
+    except OSError:
+        continue
+    held.append(s)
+    print(port)
 PY
 }
 

@@ -8,8 +8,9 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
+use crate::ports::free_address;
 use crate::process::{Process, Program, e2e_dir};
 use crate::wait::eventually;
 use crate::{Error, Result};
@@ -102,7 +103,8 @@ impl Kind {
 #[derive(Debug)]
 pub struct Emulator {
     address: SocketAddr,
-    _process: Process,
+    process: Process,
+    log: PathBuf,
 }
 
 impl Emulator {
@@ -118,10 +120,10 @@ impl Emulator {
                 .into_iter()
                 .collect::<Result<(), _>>()?;
         }
-        // Free now may be taken in a moment: then moto ends at once, and another port is tried.
+        // Free now may be taken in a moment: then the emulator ends at once, and another port is tried.
         let mut last = Error::from("no attempt");
         for _ in 0..3 {
-            let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+            let address = free_address()?;
             let program = Program {
                 path: executable.clone(),
                 arguments: kind.arguments(address, folder),
@@ -158,13 +160,19 @@ impl Emulator {
                 Ok(()) => {
                     return Ok(Self {
                         address,
-                        _process: process,
+                        process,
+                        log: program.log,
                     });
                 }
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// What it printed, if it has ended although a test still needs it.
+    pub fn obituary(&mut self) -> Option<String> {
+        (!self.process.running()).then(|| std::fs::read_to_string(&self.log).unwrap_or_default())
     }
 
     /// Where it listens, plain HTTP.

@@ -7,6 +7,7 @@ pub mod emulator;
 pub mod helm;
 pub mod operator;
 pub mod plane;
+pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod record;

@@ -13,6 +13,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use crate::plane::NAMESPACE;
+use crate::ports::free_address;
 use crate::process::{Process, Program};
 use crate::wait::{PATIENCE, eventually};
 use crate::{Error, Result};
@@ -107,7 +108,7 @@ impl Operator {
             disk_full,
             ..
         } = settings;
-        let listen = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+        let listen = free_address()?;
         let mut all: Vec<OsString> = ["run", "--log-format", "json", "--listen-address"]
             .map(OsString::from)
             .to_vec();

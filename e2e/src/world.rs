@@ -32,7 +32,7 @@ pub struct World {
     record: Mutex<Record>,
     since: Option<Audit>,
     // Fields are dropped in this order: the emulator outlives the proxy and the clients.
-    _emulator: Emulator,
+    emulator: Emulator,
 }
 
 /// Runs one test in a world of its own. On failure the operators' logs are printed; they stay in `target/e2e/<test>/`.
@@ -122,7 +122,7 @@ impl World {
             surroundings,
             record: Mutex::default(),
             since,
-            _emulator: emulator,
+            emulator,
         })
     }
 
@@ -320,7 +320,7 @@ impl World {
     }
 
     /// Prints what a developer wants to see of a failed test.
-    fn explain(&self) {
+    fn explain(&mut self) {
         eprintln!("--- files of this test: {}", self.surroundings.folder.display());
         for log in self.logs() {
             eprintln!(
@@ -328,6 +328,9 @@ impl World {
                 log.display(),
                 tail(&std::fs::read_to_string(&log).unwrap_or_default())
             );
+        }
+        if let Some(log) = self.emulator.obituary() {
+            eprintln!("--- the emulator has ended\n{}", tail(&log));
         }
         let calls = self.proxy.calls();
         eprintln!("--- last of {} AWS calls", calls.len());
