@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ const MAX_QUEUEING: Duration = Duration::from_mins(1);
 /// Deadline of one call, repetitions of a read included. The SDK's own (30 s) comes first; this one also covers the loading
 /// of credentials.
 pub(super) const DEADLINE: Duration = Duration::from_secs(35);
+
+/// Deadline of a look-up of a host's addresses.
+const LOOK_UP: Duration = Duration::from_secs(5);
 
 /// This replica may not write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +114,22 @@ impl Caller {
         }
     }
 
+    /// The addresses of a host of AWS's; the way there is no call, but counted like one.
+    pub async fn look_up(&self, host: &str) -> Result<Vec<IpAddr>, Failure> {
+        const OPERATION: &str = "LookUpHost";
+        let span = tracing::debug_span!("aws_look_up", account = self.label, host);
+        let started = Instant::now();
+        let looked_up = tokio::net::lookup_host((host, 443)).instrument(span.clone());
+        let result = match timeout(LOOK_UP, looked_up).await {
+            Ok(Ok(addresses)) => Ok(addresses.map(|a| a.ip()).collect()),
+            Ok(Err(error)) => Err(format!("{host} has no address: {error}")),
+            Err(_) => Err(format!("no address of {host} within {} s", LOOK_UP.as_secs())),
+        };
+        let result = result.map_err(|message| Failure::new(OPERATION, ErrorClass::Transient, message));
+        let _entered = span.entered();
+        self.counted("dns", OPERATION, started.elapsed(), result)
+    }
+
     async fn queue(&self, service: Service, operation: &'static str) -> Result<SemaphorePermit<'_>, Failure> {
         if let Ok(Ok(place)) = timeout(MAX_QUEUEING, self.lanes.of(service).place()).await {
             return Ok(place);
@@ -140,15 +160,25 @@ impl Caller {
                 format!("no answer within {} s", deadline.as_secs()),
             )),
         };
-        let elapsed = started.elapsed();
+        let _entered = span.entered();
+        self.counted(service.as_str(), operation, started.elapsed(), result)
+    }
+
+    /// The metric, and the failure's line in the log, in the current span.
+    fn counted<T>(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        elapsed: Duration,
+        result: Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let outcome = match &result {
             Ok(_) => "success",
             Err(failure) => outcome_label(failure.error.class),
         };
-        self.metrics
-            .observe(&self.label, service.as_str(), operation, outcome, elapsed);
+        self.metrics.observe(&self.label, service, operation, outcome, elapsed);
         if let Err(Failure { error, .. }) = &result {
-            tracing::debug!(parent: &span, outcome, code = error.code, message = error.message, "AWS call failed.");
+            tracing::debug!(outcome, code = error.code, message = error.message, "AWS call failed.");
         }
         result
     }

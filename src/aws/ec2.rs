@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::classify::Failure;
+use super::paging::next_token;
 use super::service::Service;
 use super::session::AccountSession;
 use crate::domain::names::Region;
@@ -121,12 +122,12 @@ impl AccountSession {
                     .map_err(|_| Failure::incomplete(ENTRIES, "CIDR that is one"))?;
                 cidrs.push(net.trunc());
             }
-            if page.next.is_none() || page.next == token {
+            token = next_token(ENTRIES, page.next, token.as_ref())?;
+            if token.is_none() {
                 cidrs.sort();
                 cidrs.dedup();
                 return Ok(cidrs);
             }
-            token = page.next;
         }
         let message = format!("more than {MAX_PAGES} pages of {name}; a part of it is not used for the whole");
         Err(Failure::new(ENTRIES, ErrorClass::Terminal, message))

@@ -6,9 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
-
-use tracing::{Instrument, debug_span};
 
 use super::session::AccountSession;
 use crate::api::{Gating, TLSVersion};
@@ -16,8 +13,6 @@ use crate::domain::names::{BucketName, Region};
 use crate::domain::observed::BucketObservation;
 use crate::domain::policy::{BucketTarget, ValidatedPolicy};
 
-/// Deadline of a look-up.
-const LOOK_UP: Duration = Duration::from_secs(5);
 /// Part of the host names of interface endpoints.
 const INTERFACE_ENDPOINT: &str = ".vpce.";
 /// A proxy reaches S3 from wherever it is.
@@ -36,12 +31,8 @@ impl AccountSession {
             Ok(host) => host,
             Err(own) => return !is_interface_endpoint(&own),
         };
-        let span = debug_span!("resolve", host);
-        let looked_up = tokio::net::lookup_host((host, 443)).instrument(span);
-        match tokio::time::timeout(LOOK_UP, looked_up).await {
-            Ok(Ok(addresses)) => all_public(addresses.map(|a| a.ip())),
-            Ok(Err(_)) | Err(_) => false,
-        }
+        let addresses = self.shared.caller.look_up(&host).await;
+        addresses.is_ok_and(all_public)
     }
 }
 
@@ -64,9 +55,8 @@ fn is_interface_endpoint(endpoint: &str) -> bool {
 }
 
 /// Whether there are addresses, and none of them is private.
-fn all_public(addresses: impl Iterator<Item = IpAddr>) -> bool {
-    let mut addresses = addresses.peekable();
-    addresses.peek().is_some() && addresses.all(is_public)
+fn all_public(addresses: Vec<IpAddr>) -> bool {
+    !addresses.is_empty() && addresses.into_iter().all(is_public)
 }
 
 fn is_public(address: IpAddr) -> bool {
@@ -152,7 +142,7 @@ mod tests {
 
     #[test]
     fn only_public_addresses_are_those_of_endpoints_with_tls_13() {
-        let public = |texts: &[&str]| all_public(texts.iter().map(|t| t.parse::<IpAddr>().unwrap()));
+        let public = |texts: &[&str]| all_public(texts.iter().map(|t| t.parse().unwrap()).collect());
         assert!(public(&["52.218.0.1", "3.5.64.10", "2a05:d07a:a000::1"]));
         for private in [
             "10.0.3.4",

@@ -8,6 +8,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::shared::IntoShared;
 
 use super::*;
+use crate::aws::budget::Budgets;
+use crate::aws::call::Caller;
 use crate::domain::observed::{CallError, ErrorClass};
 
 const HTML: &str = "<!DOCTYPE html><html><body>Internal Server Error AKIA…</body></html>";
@@ -174,4 +176,24 @@ async fn a_server_that_never_answers_is_given_up_within_the_deadline() {
         "{:?}",
         started.elapsed()
     );
+}
+
+#[tokio::test]
+async fn a_look_up_of_a_host_is_counted_by_outcome() {
+    let metrics = Metrics::new();
+    let caller = Caller::new("default".to_owned(), &Budgets::default(), metrics.aws.clone());
+    let here = caller.look_up("localhost").await.unwrap();
+    assert!(
+        !here.is_empty() && here.iter().all(std::net::IpAddr::is_loopback),
+        "{here:?}"
+    );
+    let error = caller.look_up("no\0name").await.unwrap_err().error;
+    assert_eq!((error.operation, error.class), ("LookUpHost", ErrorClass::Transient));
+    let text = metrics.encode().unwrap();
+    for outcome in ["success", "transient"] {
+        let line = format!(
+            r#"aidp_aws_calls_total{{account="default",service="dns",operation="LookUpHost",outcome="{outcome}"}} 1"#
+        );
+        assert!(text.contains(&line), "{line} is missing in\n{text}");
+    }
 }

@@ -9,6 +9,7 @@ mod eks;
 mod errors;
 mod keys;
 mod observe;
+mod prefix_lists;
 mod roles;
 mod sessions;
 mod writes;
