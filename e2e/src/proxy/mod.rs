@@ -119,6 +119,14 @@ impl Proxy {
         self.state.calls().into_iter().filter(|call| call.seq >= mark).collect()
     }
 
+    /// The writes among them by `service:Operation`, whatever became of them.
+    #[must_use]
+    pub fn writes_since(&self, mark: u64) -> Vec<String> {
+        let mut calls = self.calls_since(mark);
+        calls.retain(|call| call.operation.write);
+        calls.iter().map(Call::name).collect()
+    }
+
     /// Calls by `service:Operation`, since the start or the last [`Proxy::reset`].
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -230,8 +230,9 @@ fn a_short_outage_changes_nothing_and_a_long_one_is_told() {
         world
             .until_row("away", "Unknown True - Unknown ObservationFailed")
             .await?;
-        assert!(
-            world.proxy.calls_since(mark).iter().all(|call| !call.operation.write),
+        assert_eq!(
+            world.proxy.writes_since(mark),
+            Vec::<String>::new(),
             "no write in the dark"
         );
 

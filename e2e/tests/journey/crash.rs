@@ -82,7 +82,7 @@ fn killed_after_any_write_it_ends_in_the_same_state() {
         let calm = world.operator("calm", &Settings::default()).await?;
         world.apply(&whole_policy("calm", &key))?;
         world.until_row("calm", ENFORCED).await?;
-        let writes = world.proxy.calls().iter().filter(|call| call.operation.write).count();
+        let writes = world.proxy.writes_since(0).len();
         let wanted = end_state(world, "calm").await?;
         drop(calm);
         world.plane.kubectl(&["delete", "adpp", "calm"])?;

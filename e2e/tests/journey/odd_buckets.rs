@@ -58,11 +58,7 @@ async fn assert_unharmed(world: &World, bucket: &str, before: &str) -> Result<()
 async fn writes_of_a_look(world: &World, name: &str) -> Result<Vec<String>> {
     let mark = world.proxy.mark();
     world.reconcile(name).await?;
-    let calls = world.proxy.calls_since(mark).into_iter();
-    Ok(calls
-        .filter(|call| call.operation.write)
-        .map(|call| call.name())
-        .collect())
+    Ok(world.proxy.writes_since(mark))
 }
 
 fn protected(encryption: &str, policy: Option<Value>) -> BucketSeen {
@@ -339,8 +335,7 @@ fn a_bucket_with_every_control_costs_six_reads_a_sweep_and_a_key_one() {
         .await?;
         let calls = world.proxy.calls_since(mark);
         let swept = sweeps(&calls);
-        let writes: Vec<String> = calls.iter().filter(|c| c.operation.write).map(Call::name).collect();
-        assert_eq!(writes, Vec::<String>::new());
+        assert_eq!(world.proxy.writes_since(mark), Vec::<String>::new());
 
         let of_s3 = count(&calls, |c| c.operation.service == "s3");
         let of_kms = count(&calls, |c| c.operation.service == "kms");

@@ -33,12 +33,6 @@ async fn until_versioned(world: &World, bucket: &str) -> Result<()> {
     .await
 }
 
-fn writes_since(world: &World, mark: u64) -> Vec<String> {
-    let calls = world.proxy.calls_since(mark);
-    let writes = calls.iter().filter(|call| call.operation.write);
-    writes.map(aidp_e2e::proxy::Call::name).collect()
-}
-
 #[test]
 fn an_api_server_that_hangs_for_a_minute_stops_every_write_and_nothing_else() {
     journey(async |world| {
@@ -66,7 +60,7 @@ fn an_api_server_that_hangs_for_a_minute_stops_every_write_and_nothing_else() {
         world.aws.suspend_versioning("hang-data").await?;
         let rest = Duration::from_mins(1).saturating_sub(hung.elapsed());
         throughout(rest, "a minute without API server", || async {
-            let writes = writes_since(world, mark);
+            let writes = world.proxy.writes_since(mark);
             if !writes.is_empty() {
                 return Err(Error::from(format!("written: {writes:?}")));
             }
@@ -115,7 +109,7 @@ fn an_etcd_that_restarts_costs_the_leadership_and_nothing_else() {
         let mark = world.proxy.mark();
         world.aws.suspend_versioning("etcd-data").await?;
         throughout(Duration::from_secs(3), "nobody leads, nobody writes", || async {
-            let writes = writes_since(world, mark);
+            let writes = world.proxy.writes_since(mark);
             if writes.is_empty() {
                 Ok(())
             } else {
@@ -163,7 +157,7 @@ fn an_aws_that_takes_five_seconds_a_call_is_waited_for_and_costs_no_leadership()
             applied.elapsed(),
             Duration::from_secs(75),
         )?;
-        assert_eq!(writes_since(world, 0), ["s3:PutBucketVersioning"]);
+        assert_eq!(world.proxy.writes_since(0), ["s3:PutBucketVersioning"]);
         assert!(
             !operator.log()?.contains("No longer leader"),
             "the Lease was renewed all the time"

@@ -94,16 +94,11 @@ fn retain_leaves_everything_and_holds_nothing_up() {
         let mark = world.proxy.mark();
         world.plane.kubectl(&["delete", "adpp", "stay", "--timeout=10s"])?;
         throughout(Duration::from_secs(5), "what was made stays", || async {
-            let writes = world
-                .proxy
-                .calls_since(mark)
-                .into_iter()
-                .filter(|call| call.operation.write)
-                .count();
-            if writes == 0 {
+            let writes = world.proxy.writes_since(mark);
+            if writes.is_empty() {
                 Ok(())
             } else {
-                Err(format!("{writes} writes"))
+                Err(format!("{writes:?}"))
             }
         })
         .await?;
@@ -174,17 +169,12 @@ fn of_two_policies_on_one_bucket_one_claims_and_the_other_takes_over_when_it_goe
 
         let mark = world.proxy.mark();
         throughout(Duration::from_secs(7), "they do not fight", || async {
-            let writes = world
-                .proxy
-                .calls_since(mark)
-                .into_iter()
-                .filter(|call| call.operation.write)
-                .count();
+            let writes = world.proxy.writes_since(mark);
             let row = world.policy("older").map_err(|error| error.to_string())?.row();
-            if writes == 0 && row == ENFORCED {
+            if writes.is_empty() && row == ENFORCED {
                 Ok(())
             } else {
-                Err(format!("{writes} writes, {row}"))
+                Err(format!("{writes:?}, {row}"))
             }
         })
         .await?;
@@ -237,13 +227,7 @@ fn two_clusters_share_a_bucket_and_neither_writes_again() {
 
         let mark = world.proxy.mark();
         throughout(Duration::from_secs(7), "nobody writes again", || async {
-            let writes: Vec<String> = world
-                .proxy
-                .calls_since(mark)
-                .into_iter()
-                .filter(|call| call.operation.write)
-                .map(|call| call.name())
-                .collect();
+            let writes = world.proxy.writes_since(mark);
             if writes.is_empty() {
                 Ok(())
             } else {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use aidp_e2e::process::project_dir;
-use aidp_e2e::proxy::Call;
 use aidp_e2e::{Error, Result};
 use serde_json::{Value, json};
 
@@ -49,15 +48,6 @@ fn kept(stage: &Stage) -> Result<Value> {
         "targets": object["status"]["targets"],
         "history": object["status"]["history"],
     }))
-}
-
-fn writes_since(stage: &Stage, mark: u64) -> Vec<String> {
-    let calls = stage.proxy.calls_since(mark);
-    calls
-        .iter()
-        .filter(|call| call.operation.write)
-        .map(Call::name)
-        .collect()
 }
 
 #[test]
@@ -114,7 +104,7 @@ fn an_upgrade_keeps_objects_and_status_and_an_uninstall_keeps_buckets_protected_
         ])?;
         stage.until_handled("kept", "back").await?;
         assert_eq!(kept(stage)?, before);
-        assert_eq!(writes_since(stage, mark), Vec::<String>::new());
+        assert_eq!(stage.proxy.writes_since(mark), Vec::<String>::new());
         stage.kubectl(&["delete", "adpp", "kept", "--timeout=30s"]).map(drop)
     });
 }
