@@ -229,8 +229,13 @@ fn variable(name: &str) -> Part {
         "?" => Part::Literal('?'),
         "$" => Part::Literal('$'),
         _ => {
-            let (key, default) = match name.split_once(',') {
-                Some((key, default)) => (key, quoted(default.trim())),
+            // "Surround the default value with single quotes, and separate the variable text and the default value with a
+            // comma and space": what is written otherwise is no default, and no key has such a name.
+            let (key, default) = match name
+                .split_once(", '")
+                .and_then(|(k, d)| Some((k, d.strip_suffix('\'')?)))
+            {
+                Some((key, default)) => (key, Some(default.to_owned())),
                 None => (name, None),
             };
             Part::Variable {
@@ -239,10 +244,6 @@ fn variable(name: &str) -> Part {
             }
         }
     }
-}
-
-fn quoted(text: &str) -> Option<String> {
-    Some(text.strip_prefix('\'')?.strip_suffix('\'')?.to_owned())
 }
 
 #[cfg(test)]
@@ -275,8 +276,26 @@ mod tests {
         assert!(!matches("*${missing}*", Version::V2012, "x"));
         assert!(!matches("${k}", Version::V2012, "1"));
         assert!(matches("b/${missing, 'all'}/*", Version::V2012, "b/all/x"));
-        assert!(matches("b/${missing,''}x", Version::V2012, "b/x"));
-        assert!(!matches("b/${missing, all}", Version::V2012, "b/all"));
+        assert!(matches("b/${missing, ''}x", Version::V2012, "b/x"));
+        assert!(matches("b/${missing, 'a, b'}x", Version::V2012, "b/a, bx"));
+    }
+
+    #[test]
+    fn a_default_is_quoted_and_stands_behind_a_comma_and_a_space() {
+        for written in [
+            "missing, all",
+            "missing,'all'",
+            "missing,  'all'",
+            "missing 'all'",
+            "missing, \"all\"",
+            "missing, 'all",
+        ] {
+            let text = format!("b/${{{written}}}");
+            assert!(!matches(&text, Version::V2012, "b/all"), "{text}");
+        }
+        // Nor is the key used when it is there.
+        assert!(!matches("b/${aws:username,'x'}", Version::V2012, "b/a*b"));
+        assert!(matches("b/${aws:username, 'x'}", Version::V2012, "b/a*b"));
     }
 
     #[test]
