@@ -198,6 +198,10 @@ impl CompiledCondition {
             (Quantifier::Single, []) => negated || if_exists,
             (Quantifier::Single, [value]) => one(value),
             (Quantifier::Single, [_, _, ..]) => false,
+            // ForAllValues "also returns true … if the key values resolve to a null data set, such as an empty string"; of
+            // ForAnyValue: "For no matching key or a null dataset, the condition returns false."
+            (Quantifier::All, [value]) if value.is_empty() => true,
+            (Quantifier::Any, [value]) if value.is_empty() => false,
             (Quantifier::All, values) => values.iter().all(one),
             (Quantifier::Any, values) => values.iter().any(one),
         }

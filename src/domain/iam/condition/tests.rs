@@ -156,6 +156,29 @@ fn set_operators_look_at_each_value_of_the_request() {
 }
 
 #[test]
+fn an_empty_text_is_no_value_to_set_operators() {
+    for (operator, own, verdict) in [
+        ("ForAllValues:StringEquals", "a", true),
+        ("ForAllValues:StringNotEquals", "", true),
+        ("ForAllValues:Bool", "true", true),
+        ("ForAnyValue:StringEquals", "", false),
+        ("ForAnyValue:StringLike", "*", false),
+        ("ForAnyValue:StringNotEquals", "a", false),
+        // To the others it is one.
+        ("StringEquals", "", true),
+        ("StringEquals", "a", false),
+        ("StringNotEquals", "a", true),
+        ("Null", "false", true),
+    ] {
+        assert_eq!(met(operator, &[own], &[("k", "")]), verdict, "{operator} {own:?}");
+    }
+    // Beside another it is a member like any.
+    let two = [("k", ""), ("k", "a")];
+    assert!(!met("ForAllValues:StringEquals", &["a"], &two));
+    assert!(met("ForAnyValue:StringEquals", &[""], &two));
+}
+
+#[test]
 fn a_multivalued_key_without_a_set_operator_never_matches() {
     let two = [("k", "a"), ("k", "b")];
     assert!(!met("StringEquals", &["a", "b"], &two));
