@@ -532,6 +532,73 @@ fn addresses_dates_arns_and_binaries() {
     ]);
 }
 
+/// AWS says of values that are none of the operator's kind only that they are a mistake ("Type mismatch number", "… date",
+/// "… IP range", policy check reference of IAM Access Analyzer). Here they agree with nothing, as a variable without a value
+/// does, and so the negated operators match; the read-only proof rests on neither.
+#[test]
+fn values_of_another_kind() {
+    let asked = |operator: &str, own: &str, value: &str| {
+        denying_if(json!({operator: {"aws:Key": own}}), json!({"aws:Key": value}))
+    };
+    all_decided(vec![
+        ("no number", asked("NumericLessThan", "TLSv1.2", "1.1"), ALLOWED),
+        (
+            "no number, negated",
+            asked("NumericNotEquals", "TLSv1.2", "1.2"),
+            EXPLICIT,
+        ),
+        (
+            "a number and white space",
+            asked("NumericLessThanEquals", "1.2 ", "1.2"),
+            ALLOWED,
+        ),
+        ("an exponent", asked("NumericGreaterThan", "1e0", "2"), ALLOWED),
+        ("no whole part", asked("NumericGreaterThan", ".5", "1.2"), ALLOWED),
+        ("no date", asked("DateLessThan", "soon", "2026-01-01"), ALLOWED),
+        (
+            "no date, negated",
+            asked("DateNotEquals", "soon", "2026-01-01"),
+            EXPLICIT,
+        ),
+        ("no truth", asked("Bool", "no", "false"), ALLOWED),
+        ("no truth in the request", asked("Bool", "false", "no"), ALLOWED),
+        ("no address", asked("IpAddress", "10.0.0.*", "10.0.0.1"), ALLOWED),
+        (
+            "no address, negated",
+            asked("NotIpAddress", "10.0.0.*", "10.0.0.1"),
+            EXPLICIT,
+        ),
+        (
+            "no ARN of six parts",
+            asked("ArnLike", "arn:aws:s3:*", "arn:aws:s3:::b"),
+            ALLOWED,
+        ),
+        (
+            "no ARN of six parts, negated",
+            asked("ArnNotLike", "arn:aws:s3:*", "arn:aws:s3:::b"),
+            EXPLICIT,
+        ),
+        // The same address and the same number in another spelling are the same.
+        (
+            "an address in another spelling",
+            asked("NotIpAddress", "2001:DB8::1", "2001:0db8:0::0001"),
+            ALLOWED,
+        ),
+        (
+            "a block of the other family",
+            asked("NotIpAddress", "2001:db8::1", "10.1.2.3"),
+            EXPLICIT,
+        ),
+        // "an ISO 8601 date format … or in epoch (UNIX) time", which counts seconds.
+        (
+            "seconds beside a date",
+            asked("DateLessThan", "2026-01-01", "1767225601"),
+            ALLOWED,
+        ),
+        ("a year", asked("DateLessThan", "2027", "2026-01-01"), EXPLICIT),
+    ]);
+}
+
 #[test]
 fn variables() {
     let (team, star) = (
@@ -564,6 +631,20 @@ fn variables() {
         (
             "a default",
             own("arn:aws:s3:::b/${aws:PrincipalTag/team, 'team'}/*", &none),
+            ALLOWED,
+        ),
+        // "Separate the variable text and the default value with a comma and space."
+        (
+            "a default without the space",
+            own("arn:aws:s3:::b/${aws:PrincipalTag/team,'team'}/*", &none),
+            IMPLICIT,
+        ),
+        (
+            "a default beside an empty tag, which is a value",
+            own(
+                "arn:aws:s3:::b/${aws:PrincipalTag/team, 'x'}team/*",
+                &json!({"aws:PrincipalTag/team": ""}),
+            ),
             ALLOWED,
         ),
         (
@@ -604,6 +685,39 @@ fn variables() {
                 json!({}),
             ),
             ALLOWED,
+        ),
+        // "The resource that includes a policy variable with no value will not match any resource": neither in Resource nor in
+        // NotResource, whose statement is about all that it does not match.
+        (
+            "a Deny of all but what has no value",
+            denying(
+                json!({"NotResource": "arn:aws:s3:::b/${aws:PrincipalTag/team}/*"}),
+                json!({}),
+            ),
+            EXPLICIT,
+        ),
+        (
+            "an Allow of all but what has no value",
+            json!({"own": [{"NotResource": "arn:aws:s3:::b/${aws:PrincipalTag/team}/*"}]}),
+            ALLOWED,
+        ),
+        // "Inverted condition operators like StringNotEquals or StringNotLike do match against a null value, as the value of
+        // the condition key they are testing against is not equal to or like the effectively null value."
+        (
+            "in a negated condition, without a value",
+            denying_if(
+                json!({"StringNotEquals": {"s3:ExistingObjectTag/Team": "${aws:PrincipalTag/team}"}}),
+                json!({"s3:ExistingObjectTag/Team": "team"}),
+            ),
+            EXPLICIT,
+        ),
+        (
+            "in a negated ARN condition, without a value",
+            denying_if(
+                json!({"ArnNotLike": {"aws:SourceArn": "arn:aws:s3:::${aws:PrincipalTag/team}"}}),
+                json!({"aws:SourceArn": "arn:aws:s3:::team"}),
+            ),
+            EXPLICIT,
         ),
         (
             "in a condition",
@@ -799,6 +913,12 @@ fn accounts() {
             decrypt(OTHER, json!({"of": {"Principal": {"AWS": ROLE}}})),
             IMPLICIT,
         ),
+        // Every role has a trust policy ("a required resource-based policy that is attached to a role").
+        (
+            "our role, no trust policy",
+            assume(MINE, json!({"own": [{}]})),
+            IMPLICIT,
+        ),
         (
             "our role, trusting us",
             assume(MINE, json!({"of": {"Principal": {"AWS": ROLE}}})),
@@ -878,6 +998,22 @@ fn boundaries_and_sessions() {
         ("the session named, under a boundary", by(SESSION, "boundary"), ALLOWED),
         ("the role named, in a session", by(ROLE, "session"), IMPLICIT),
         ("the session named, in a session", by(SESSION, "session"), ALLOWED),
+        (
+            "everybody named, in a session",
+            json!({"of": {}, "session": [nothing]}),
+            ALLOWED,
+        ),
+        // "If you do not pass a policy, then the resulting federated user session has no permissions."
+        (
+            "a federated user without a session policy",
+            json!({"who": "arn:aws:sts::111111111111:federated-user/bob", "own": [{}]}),
+            IMPLICIT,
+        ),
+        (
+            "a federated user with one",
+            json!({"who": "arn:aws:sts::111111111111:federated-user/bob", "own": [{}], "session": [{}]}),
+            ALLOWED,
+        ),
         ("a user named, under a boundary", user, ALLOWED),
         // "The NotPrincipal element with a Deny effect will always deny any IAM principal that has a permissions boundary"
         (
@@ -984,6 +1120,24 @@ fn organizations_and_endpoints() {
             "an endpoint that denies",
             json!({"own": [{}], "endpoint": [{}, {"Effect": "Deny", "NotResource": "arn:aws:s3:::c/*"}]}),
             EXPLICIT,
+        ),
+    ]);
+}
+
+/// They are those of a resource's policy. (A gateway endpoint takes an account for its root user alone: there "the Principal
+/// element must be set to *", and a file does not say which kind of endpoint has it.)
+#[test]
+fn principals_of_endpoints() {
+    all_decided(vec![
+        (
+            "an endpoint that denies another role",
+            json!({"own": [{}], "endpoint": [{}, {"Effect": "Deny", "Principal": {"AWS": "arn:aws:iam::111111111111:role/other"}}]}),
+            ALLOWED,
+        ),
+        (
+            "an endpoint for all but the role",
+            json!({"own": [{}], "endpoint": {"NotPrincipal": {"AWS": [ROLE, ROOT]}}}),
+            IMPLICIT,
         ),
     ]);
 }
