@@ -111,6 +111,10 @@ pub const KEY_ACTIONS: [&str; 10] = [
     "kms:UpdatePrimaryRegion",
 ];
 
+/// Those of them that are done to a store of keys. AWS authorises them against no resource: what is to allow or refuse them
+/// must be about `*`.
+pub const KEY_STORE_ACTIONS: [&str; 2] = ["kms:DeleteCustomKeyStore", "kms:DisconnectCustomKeyStore"];
+
 fn rows(table: &'static str) -> impl Iterator<Item = &'static str> {
     table.lines().filter(|line| !line.starts_with('#') && !line.is_empty())
 }

@@ -7,12 +7,15 @@ use super::region::Target;
 use super::verdict::{Findings, Kind, Origin, Reason};
 use crate::domain::document::PrincipalKind;
 use crate::domain::glob::{Case, Glob};
-use crate::domain::iam::actions::KEY_ACTIONS;
+use crate::domain::iam::actions::{KEY_ACTIONS, KEY_STORE_ACTIONS};
 use crate::domain::iam::compiled::{Actions, Rule};
 
 impl<'a> Judge<'a> {
     /// Judges every key.
     pub(super) fn keys(&self, findings: &mut Findings) {
+        // No key is named in these requests, and so no Deny on keys refuses them.
+        let no_key = Target::One("*".to_owned());
+        self.opened_on(&no_key, &KEY_STORE_ACTIONS, &self.sources, &self.denials, findings);
         let any = format!("arn:{}:kms:*:*:key/*", self.partition());
         let any = Target::Like(Glob::new(&any, Case::Sensitive));
         match &self.input.keys {
@@ -25,9 +28,9 @@ impl<'a> Judge<'a> {
                 let (what, why) = ("the keys of the buckets".to_owned(), why.clone());
                 let unknown = Source::unknown(Reason::Unreadable { what, why });
                 let sources: Vec<_> = self.sources.iter().cloned().chain([unknown]).collect();
-                self.opened_on(&any, &sources, &self.denials, findings);
+                self.opened_on(&any, &KEY_ACTIONS, &sources, &self.denials, findings);
             }
-            Evidence::Outside => self.opened_on(&any, &self.sources, &self.denials, findings),
+            Evidence::Outside => self.opened_on(&any, &KEY_ACTIONS, &self.sources, &self.denials, findings),
         }
     }
 
@@ -54,6 +57,7 @@ impl<'a> Judge<'a> {
         }
         self.opened_on(
             &Target::One(arn.clone()),
+            &KEY_ACTIONS,
             &sources,
             &self.denials_on_own_with(seen),
             findings,
@@ -72,10 +76,17 @@ impl<'a> Judge<'a> {
         names.then(|| Source::other(Origin::Grant(key.to_owned()), Actions::Named(actions)))
     }
 
-    fn opened_on(&self, target: &Target, sources: &[Source<'a>], denials: &[&Rule], findings: &mut Findings) {
+    fn opened_on(
+        &self,
+        target: &Target,
+        actions: &[&str],
+        sources: &[Source<'a>],
+        denials: &[&Rule],
+        findings: &mut Findings,
+    ) {
         for source in sources {
             let pieces = Self::reached(source, target, denials);
-            for action in KEY_ACTIONS {
+            for action in actions {
                 if let Some(piece) = self.opens(source, action, &pieces) {
                     findings.add(&source.origin, Kind::Key, action, &piece.to_string(), &self.via);
                 }

@@ -277,6 +277,34 @@ fn destroying_the_key_is_destroying_the_data() {
 }
 
 #[test]
+fn a_store_of_keys_is_destroyed_without_naming_a_key() {
+    let keys = "arn:aws:kms:*:*:key/*";
+    let deny = |resource: &str| json!({"Effect": "Deny", "Action": "kms:*", "Resource": resource});
+    for action in crate::domain::iam::actions::KEY_STORE_ACTIONS {
+        let all_but_keys = json!({"Effect": "Allow", "Action": action, "NotResource": keys});
+        for statements in [json!([allow("kms:*", "*"), deny(keys)]), json!([all_but_keys])] {
+            for evidence in [Evidence::Outside, Evidence::Seen(Vec::new())] {
+                let mut input = with_key(statements.clone(), json!([]), vec![]);
+                input.keys = evidence;
+                assert!(opens(&input, Kind::Key, action), "{action} {statements}");
+            }
+            let seen = with_key(statements.clone(), json!([]), vec![]);
+            assert!(opens(&seen, Kind::Key, action), "{action} {statements}");
+        }
+        let refused = json!([allow("kms:*", "*"), deny("*")]);
+        assert_eq!(prove(&with_key(refused, json!([]), vec![])), Proof::Proven, "{action}");
+    }
+    // A boundary on keys lets none of it through.
+    let mut bounded = with_key(json!([allow("kms:*", "*")]), json!([]), vec![]);
+    bounded.role.boundary = Some(policy(
+        PolicyKind::Boundary,
+        "boundary",
+        json!([allow("kms:*", "arn:aws:kms:*:*:key/k2")]),
+    ));
+    assert_eq!(prove(&bounded), Proof::Proven);
+}
+
+#[test]
 fn a_grant_that_makes_grants_counts() {
     let grant = |grantee: &str, operation: &str| KeyGrant {
         grantee: grantee.to_owned(),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
 use super::*;
-use crate::domain::iam::actions::{KEY_ACTIONS, s3_actions};
+use crate::domain::iam::actions::{KEY_ACTIONS, KEY_STORE_ACTIONS, s3_actions};
 use crate::domain::iam::context::Context;
 use crate::domain::iam::evaluate::{PolicySet, Request, decide};
 
@@ -286,7 +286,9 @@ pub(super) fn some_write(role: &RoleFacts, input: &ProofInput, context: &Context
             return Some(format!("{action} on {arn}"));
         }
     }
-    let key = KEY_ACTIONS.iter().find(|action| on_key(action, KEY)).copied();
+    let key = KEY_ACTIONS.iter().find(|action| on_key(action, KEY));
+    let store = || KEY_STORE_ACTIONS.iter().find(|action| elsewhere(action, "*"));
+    let key = key.or_else(store).copied();
     // What S3's own ways are authorised against, besides `*`.
     let grants = "arn:aws:s3:eu-west-1:111111111111:access-grants/default/location/l";
     let job = "arn:aws:s3:eu-west-1:111111111111:job/j";
