@@ -171,11 +171,21 @@ impl CompiledCondition {
         let values = known.values(&self.key);
         let decided = !values.is_empty() && !self.has_variables();
         // What is no value of the operator's kind agrees with nothing, and a negated operator would hold. AWS documents
-        // nothing of the sort: no proof.
-        let own = self.values.iter().map(Template::source);
-        let mut texts = own.chain(values.iter().map(String::as_str));
-        let readable = !self.values.is_empty() && texts.all(|text| is_readable(self.operator.test, text));
-        decided && (!self.operator.negated || readable) && self.is_met(known)
+        // nothing of the sort: no proof. Nor that a lone `*` is every ARN: without such values the condition must hold too.
+        let readable = |text: &str| is_readable(self.operator.test, text);
+        let all_readable = !self.values.is_empty()
+            && self.values.iter().all(|own| readable(own.source()))
+            && values.iter().all(|value| readable(value));
+        let surely = Self {
+            values: self
+                .values
+                .iter()
+                .filter(|own| readable(own.source()))
+                .cloned()
+                .collect(),
+            ..self.clone()
+        };
+        decided && (!self.operator.negated || all_readable) && surely.is_met(known)
     }
 
     /// Whether the condition holds for a request with this context.
@@ -241,7 +251,7 @@ fn is_readable(test: Test, value: &str) -> bool {
         Test::Date(_) => instant(value).is_some(),
         Test::Bool | Test::Absent => boolean(value).is_some(),
         Test::IpAddress => network(value).is_some(),
-        Test::Arn => value == "*" || value.splitn(6, ':').count() == 6,
+        Test::Arn => value.splitn(6, ':').count() == 6,
     }
 }
 

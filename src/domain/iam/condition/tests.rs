@@ -280,7 +280,10 @@ fn a_negated_operator_always_holds_only_for_values_of_its_kind() {
             vec!["etl", "arn:aws:iam::*:role/*"],
             true,
         ),
-        ("ArnLike", "aws:PrincipalArn", vec!["*"], true),
+        // AWS documents six parts, each checked separately, and nothing of one star for all.
+        ("ArnLike", "aws:PrincipalArn", vec!["*"], false),
+        ("ArnLike", "aws:PrincipalArn", vec!["*", "arn:*:*:*:*:*"], true),
+        ("ArnNotLike", "aws:PrincipalArn", vec!["*"], false),
     ] {
         let condition = Condition {
             operator: operator.to_owned(),
