@@ -22,9 +22,39 @@ pub(super) fn read(text: &str) -> Result<Value, ParseError> {
     if text.len() > MAX_BYTES {
         return Err(ParseError::TooLarge { bytes: text.len() });
     }
-    serde_json::from_str::<Strict>(text)
-        .map(|Strict(value)| value)
-        .map_err(|e| ParseError::Json(e.to_string()))
+    let Strict(value) = serde_json::from_str(text).map_err(|e| ParseError::Json(e.to_string()))?;
+    match numbers(text).find(|number| !is_kept(number)) {
+        None => Ok(value),
+        Some(number) => Err(ParseError::Json(format!(
+            "number {} would be written back in other digits; quote it",
+            shorten(number)
+        ))),
+    }
+}
+
+/// The numbers in a JSON text, as they are written.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    let (mut in_string, mut escaped) = (false, false);
+    let outside_strings = move |c: char| {
+        let is_content = in_string;
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = in_string,
+            '"' => in_string = !in_string,
+            _ => {}
+        }
+        is_content || !matches!(c, '0'..='9' | '-' | '+' | '.' | 'e' | 'E')
+    };
+    // What is left of `true` and `false` outside of strings is an `e`.
+    text.split(outside_strings)
+        .filter(|part| !part.is_empty() && *part != "e")
+}
+
+/// Whether a number that is read and written back has the same digits: `1.20` becomes `1.2`, which is another text where AWS
+/// compares texts.
+fn is_kept(number: &str) -> bool {
+    let written = serde_json::from_str(number).map(|value: Value| value.to_string());
+    written.is_ok_and(|written| written == number)
 }
 
 struct Strict(Value);

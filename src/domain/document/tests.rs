@@ -123,7 +123,12 @@ fn a_number_that_could_not_be_written_back_is_refused() {
     };
     assert!(error_of(&with("123456789012345678901234567890")).contains("quote it"));
     assert!(error_of(&with("1e999")).contains("out of range"));
-    for exact in ["1.2", "-3", "18446744073709551615"] {
+    for other_digits in ["1.20", "1e2", "1E2", "-0", "0.10000000000000000001"] {
+        assert!(error_of(&with(other_digits)).contains("quote it"), "{other_digits}");
+        let quoted = with(&format!("\"{other_digits} \\\" {other_digits}\""));
+        assert!(PolicyDocument::parse(&quoted).is_ok(), "{quoted}");
+    }
+    for exact in ["1.2", "-3", "0.5", "3600.0", "true", "false", "18446744073709551615"] {
         let document = PolicyDocument::parse(&with(exact)).unwrap();
         assert_eq!(document.statements[0].conditions[0].values, [exact]);
         assert!(document.to_json().contains(&format!(":{exact}}}")));
