@@ -78,7 +78,7 @@ impl CanonicalStatement {
         Self {
             sid: sid.clone().filter(|s| !s.is_empty()),
             effect: *effect,
-            principal: principal.as_ref().map(canonical_principal),
+            principal: principal.as_ref().and_then(canonical_principal),
             action: match action {
                 ActionElement::Action(list) => (Sense::Named, lower(list)),
                 ActionElement::NotAction(list) => (Sense::AllBut, lower(list)),
@@ -102,7 +102,8 @@ fn lower(list: &[String]) -> BTreeSet<String> {
     list.iter().map(|s| s.to_ascii_lowercase()).collect()
 }
 
-fn canonical_principal(element: &PrincipalElement) -> (Sense, BTreeSet<(PrincipalKind, String)>) {
+/// None for a `Principal` that names nobody, as for one that is not there. (A `NotPrincipal` with nobody in it is everybody.)
+fn canonical_principal(element: &PrincipalElement) -> Option<(Sense, BTreeSet<(PrincipalKind, String)>)> {
     let (sense, Principals { everyone, entries }) = match element {
         PrincipalElement::Principal(p) => (Sense::Named, p),
         PrincipalElement::NotPrincipal(p) => (Sense::AllBut, p),
@@ -120,7 +121,7 @@ fn canonical_principal(element: &PrincipalElement) -> (Sense, BTreeSet<(Principa
             set.insert((*kind, value.to_owned()));
         }
     }
-    (sense, set)
+    (sense == Sense::AllBut || !set.is_empty()).then_some((sense, set))
 }
 
 /// The account id in `arn:P:iam::ID:root`. The partition is dropped: a principal of another partition than the

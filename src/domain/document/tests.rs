@@ -297,6 +297,24 @@ fn meaning_matters() {
 }
 
 #[test]
+fn a_principal_that_names_nobody_is_none() {
+    let statement = |element: &str, principal: &Value| {
+        parse(&json!({"Statement": {"Effect": "Allow", element: principal, "Action": "sts:AssumeRole"}}))
+    };
+    let none = parse(&json!({"Statement": {"Effect": "Allow", "Action": "sts:AssumeRole"}}));
+    for nobody in [json!({}), json!({"AWS": []}), json!({"Service": [], "Federated": []})] {
+        assert!(equivalent(&statement("Principal", &nobody), &none), "{nobody}");
+        assert!(equivalent(&none, &statement("Principal", &nobody)), "{nobody}");
+        let everybody_else = statement("NotPrincipal", &nobody);
+        assert!(!equivalent(&everybody_else, &none), "{nobody}");
+        assert!(
+            !equivalent(&everybody_else, &statement("Principal", &nobody)),
+            "{nobody}"
+        );
+    }
+}
+
+#[test]
 fn only_the_comparison_by_meaning_ignores_sids() {
     let with = |sid: &str| parse(&json!({"Statement": {"Sid": sid, "Effect": "Deny", "Action": "*"}}));
     assert!(same_meaning(&with("A"), &with("B")));
