@@ -139,6 +139,13 @@ impl Statement {
     pub fn raw(&self) -> &Map<String, Value> {
         &self.raw
     }
+
+    /// `"Condition": {"Bool": {}}`: whether that holds is not documented, and nothing is left of it in `conditions`.
+    pub fn has_empty_operator(&self) -> bool {
+        let block = self.raw.get("Condition").and_then(Value::as_object);
+        let empty = |keys: &Value| keys.as_object().is_some_and(Map::is_empty);
+        block.is_some_and(|operators| operators.values().any(empty))
+    }
 }
 
 /// A policy document.

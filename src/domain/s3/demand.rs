@@ -77,7 +77,9 @@ impl Demand {
             Kind::TheSame => {
                 let plain = |s: &Statement| CanonicalStatement::of(s).without_sid();
                 let wanted = plain(&self.statement);
-                statements.into_iter().any(|s| plain(s) == wanted)
+                statements
+                    .into_iter()
+                    .any(|s| !s.has_empty_operator() && plain(s) == wanted)
             }
         }
     }

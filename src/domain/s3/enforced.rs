@@ -5,8 +5,6 @@
 //! the bucket, its objects and all actions. A Deny with `NotPrincipal` counts for nobody (its meaning differs between AWS's
 //! documents and observation).
 
-use serde_json::{Map, Value};
-
 use crate::api::TLSVersion;
 use crate::domain::document::{
     ActionElement, Condition, Effect, PrincipalElement, PrincipalKind, Principals, ResourceElement, Statement,
@@ -110,7 +108,7 @@ fn denies<'a>(
     statements
         .into_iter()
         .filter(|s| s.effect == Effect::Deny && request.all_hold(&s.conditions) == Some(true))
-        .filter(|s| !has_empty_operator(s))
+        .filter(|s| !s.has_empty_operator())
         .filter(|s| matches!(&s.principal, Some(PrincipalElement::Principal(p)) if names(p)))
         .filter_map(|s| {
             Some(Deny {
@@ -119,13 +117,6 @@ fn denies<'a>(
             })
         })
         .collect()
-}
-
-/// `"Condition": {"Bool": {}}`: whether that holds is not documented, and no condition is left of it in the typed view.
-fn has_empty_operator(statement: &Statement) -> bool {
-    let block = statement.raw().get("Condition").and_then(Value::as_object);
-    let empty = |keys: &Value| keys.as_object().is_some_and(Map::is_empty);
-    block.is_some_and(|operators| operators.values().any(empty))
 }
 
 /// Whether the Denies cover every action but `except` on the bucket and on every object.

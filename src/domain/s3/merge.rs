@@ -77,9 +77,10 @@ pub fn merge(current: &PolicyDocument, managed: &BTreeSet<String>, wanted: &[Sta
     }
 }
 
-/// Whether a statement that carries our Sid says what we want it to say.
+/// Whether a statement that carries our Sid says what we want it to say. With an operator that compares nothing it may hold
+/// for no request.
 pub fn says_the_same(want: &Statement, have: &Statement) -> bool {
-    CanonicalStatement::of(want) == CanonicalStatement::of(have)
+    !have.has_empty_operator() && CanonicalStatement::of(want) == CanonicalStatement::of(have)
 }
 
 #[cfg(test)]

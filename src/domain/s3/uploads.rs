@@ -208,11 +208,15 @@ fn the_same_statement_of_somebody_else_is_enough() {
     for (i, statement) in text["Statement"].as_array_mut().unwrap().iter_mut().enumerate() {
         statement["Sid"] = format!("Terraform{i}").into();
     }
-    let theirs = BucketObservation {
+    let theirs = |text: &Value| BucketObservation {
         policy: Some(Ok(Some(text.to_string()))),
-        ..ours
+        ..ours.clone()
     };
-    assert_eq!(brief(&plan(&policy, &theirs)), Vec::<String>::new());
+    assert_eq!(brief(&plan(&policy, &theirs(&text))), Vec::<String>::new());
+
+    text["Statement"][0]["Condition"]["NumericEquals"] = json!({});
+    let written = operations(&plan(&policy, &theirs(&text)));
+    assert_eq!(written, ["PutBucketPolicy"], "an operator that compares nothing");
 }
 
 #[test]

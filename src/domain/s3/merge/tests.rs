@@ -53,6 +53,22 @@ fn a_changed_statement_is_replaced_where_it_stands() {
 }
 
 #[test]
+fn a_condition_operator_that_compares_nothing_is_a_change() {
+    let mut emptied = statement("Ours", "s3:*");
+    emptied["Condition"] = json!({"StringEquals": {}});
+    let merged = merge(
+        &policy(&json!([emptied])),
+        &managed(&["Ours"]),
+        &[wanted("Ours", "s3:*")],
+    );
+    assert!(
+        matches!(merged.changes.as_slice(), [Change::Replace { .. }]),
+        "{:?}",
+        merged.changes
+    );
+}
+
+#[test]
 fn another_spelling_is_no_change() {
     let respelled =
         json!({"Sid": "Ours", "Effect": "Deny", "Principal": {"AWS": ["*"]}, "Action": ["S3:*"], "Resource": ["*"]});
