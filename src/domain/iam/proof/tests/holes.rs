@@ -826,7 +826,19 @@ fn a_deny_on_a_deleted_role_s_id_protects_from_nobody() {
 
 #[test]
 fn credentials_that_other_services_vend_count_as_writes() {
-    for action in ["sts:GetFederationToken", "ssm:ExecuteAPI", "s3:GetDataAccess"] {
+    for action in [
+        "sts:GetFederationToken",
+        "sts:GetDelegatedAccessToken",
+        "ssm:ExecuteAPI",
+        "ssm:GetAccessToken",
+        "s3:GetDataAccess",
+        // "Virtual data lake access": what integrated services ask before they get credentials for data that it governs.
+        "lakeformation:GetDataAccess",
+        "datazone:GetEnvironmentCredentials",
+        "emr-containers:GetManagedEndpointSessionCredentials",
+        "eks-auth:AssumeRoleForPodIdentity",
+        "deadline:AssumeQueueRoleForUser",
+    ] {
         let statements = json!([allow(READ, "*"), allow(action, "*")]);
         assert!(opens(&input(statements), Kind::Escalation, action), "{action}");
     }
@@ -843,8 +855,16 @@ fn ways_to_more_permissions_count_as_writes() {
         "iam:UpdateAssumeRolePolicy",
         "lambda:UpdateFunctionCode",
         "ssm:SendCommand",
+        "ssm:RegisterTaskWithMaintenanceWindow",
+        "codebuild:StartCommandExecution",
+        "athena:StartCalculationExecution",
+        "airflow:CreateCliToken",
+        "transfer:ImportSshPublicKey",
         "eks:CreatePodIdentityAssociation",
         "s3:CreateAccessGrant",
+        // What service and resource control policies deny holds only as long as the account is under them.
+        "organizations:LeaveOrganization",
+        "organizations:DisablePolicyType",
     ] {
         assert!(
             opens(&input(guarded(allow(action, "*"))), Kind::Escalation, action),
