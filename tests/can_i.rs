@@ -315,6 +315,97 @@ fn what_can_t_be_proven_exits_with_3_and_says_why() {
     }
 }
 
+/// A Deny of all accounts but one protects from that account's roles no more than no Deny.
+#[test]
+fn a_deny_about_accounts_proves_nothing_of_a_role_whose_account_is_not_given() {
+    let home = |operator: &str| {
+        document(json!({
+            "Effect": "Deny", "Principal": "*", "Action": "s3:*",
+            "Resource": ["arn:aws:s3:::train-data", "arn:aws:s3:::train-data/*"],
+            "Condition": {operator: {"AWS:PrincipalAccount": "111111111111"}},
+        }))
+    };
+    let writes =
+        document(json!({"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::train-data/*"}));
+    let files = Files::new(&[
+        ("role.json", writes),
+        ("others.json", home("StringNotEquals")),
+        ("own.json", home("StringEquals")),
+    ]);
+    let ask = |policy: &str, more: &[&str]| {
+        let args = [
+            "--read-only",
+            "train-data",
+            "--identity-policy",
+            "role.json",
+            "--resource-policy",
+            policy,
+        ];
+        files.can_i(&[&args[..], more].concat())
+    };
+    let unknown = ask("others.json", &[]);
+    assert_eq!(code(&unknown), 3, "{}", stdout(&unknown));
+    assert!(stdout(&unknown).contains("whether the role's account is one that a Deny is about"));
+    let inside = "arn:aws:iam::111111111111:role/train";
+    let outside = "arn:aws:sts::222222222222:assumed-role/train/s";
+    for (policy, more, expected) in [
+        ("own.json", vec![], 1),
+        ("others.json", vec!["--principal", inside], 1),
+        ("others.json", vec!["--principal", outside], 0),
+        ("own.json", vec!["--principal", inside], 0),
+        // Somebody of the account that owns the bucket.
+        ("others.json", vec!["--resource-account", "111111111111"], 1),
+        ("own.json", vec!["--resource-account", "111111111111"], 0),
+    ] {
+        assert_eq!(code(&ask(policy, &more)), expected, "{policy} {more:?}");
+    }
+}
+
+#[test]
+fn a_bucket_by_name_is_meant_in_the_role_s_partition_or_in_any_that_the_policies_name() {
+    let on =
+        |action: &str, resource: &str| document(json!({"Effect": "Allow", "Action": action, "Resource": resource}));
+    let files = Files::new(&[
+        ("china.json", on("s3:PutObject", "arn:aws-cn:s3:::train-data/*")),
+        ("key.json", on("kms:ScheduleKeyDeletion", "arn:aws-cn:kms:*:*:key/*")),
+        ("usual.json", on("s3:PutObject", "arn:aws:s3:::train-data/*")),
+        ("reads.json", on("s3:GetObject", "arn:aws-cn:s3:::train-data/*")),
+    ]);
+    let session = ["--principal", "arn:aws-cn:sts::111111111111:assumed-role/train/s"];
+    let ask = |bucket: &str, policy: &str, more: &[&str]| {
+        code(&files.can_i(&[&["--read-only", bucket, "--identity-policy", policy], more].concat()))
+    };
+    let arn = "arn:aws-cn:s3:::train-data";
+    for policy in ["china.json", "key.json"] {
+        assert_eq!(ask("train-data", policy, &session), 1, "{policy}");
+        assert_eq!(ask("train-data", policy, &[]), 1, "{policy}");
+        assert_eq!(ask(arn, policy, &[]), 1, "{policy}");
+    }
+    for (bucket, more) in [("train-data", &session[..]), ("train-data", &[]), (arn, &[])] {
+        assert_eq!(ask(bucket, "reads.json", more), 0, "{bucket} {more:?}");
+    }
+    assert_eq!(ask("train-data", "usual.json", &[]), 1);
+    assert_eq!(ask("train-data", "usual.json", &session), 0);
+    let output = files.can_i(
+        &[
+            &[
+                "--read-only",
+                "arn:aws:s3:::train-data",
+                "--identity-policy",
+                "reads.json",
+            ],
+            &session[..],
+        ]
+        .concat(),
+    );
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("is in partition aws and --principal in aws-cn"),
+        "{}",
+        stderr(&output)
+    );
+}
+
 #[test]
 fn bad_input_exits_with_2_and_says_what_to_change() {
     let files = Files::new(&[

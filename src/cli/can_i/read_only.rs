@@ -1,9 +1,12 @@
 //! `aidp can-i --read-only BUCKET`: the read-only proof on policy files.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::{CanI, EXIT_DENIED, EXIT_NOT_PROVABLE, Output, statement};
 use crate::domain::document::{Effect, PrincipalElement};
+use crate::domain::iam::compiled::Resources;
 use crate::domain::iam::evaluate::PolicySet;
 use crate::domain::iam::principal::Caller;
 use crate::domain::iam::proof::{
@@ -17,18 +20,15 @@ const SCOPE: &str = "judged on the files given: ACLs are taken to be off (Bucket
 
 /// The proof as it is printed, and the exit code.
 pub(super) fn answer(command: &CanI, bucket: &str) -> Result<(String, u8), String> {
-    let input = input(command, bucket)?;
-    let anybody = command.principal.is_none();
-    let proof = match prove(&input) {
-        // It holds for a role that nobody names; the role that is meant may be one that somebody does.
-        Proof::Proven if anybody && !named_roles(&input).all(|role| as_role(&input, role) == Proof::Proven) => {
-            Proof::Unknown(vec![Reason::Unreadable {
-                what: "whether the role is one of those that the resource policy lets in by name".to_owned(),
-                why: "--principal is not given".to_owned(),
-            }])
-        }
-        proof => proof,
-    };
+    let proofs = inputs(command, bucket)?;
+    let proofs = proofs.iter().map(|input| judged(command, input));
+    // In one partition of those that may be meant is enough; a violation says most.
+    let worst = proofs.max_by_key(|proof| match proof {
+        Proof::Proven => 0,
+        Proof::Unknown(_) => 1,
+        Proof::Violated(_) => 2,
+    });
+    let proof = worst.ok_or("--read-only: no partition is meant")?;
     let code = match proof {
         Proof::Proven => 0,
         Proof::Violated(_) => EXIT_DENIED,
@@ -41,18 +41,31 @@ pub(super) fn answer(command: &CanI, bucket: &str) -> Result<(String, u8), Strin
     Ok((text, code))
 }
 
-fn input(command: &CanI, bucket: &str) -> Result<ProofInput, String> {
-    let PolicySet {
-        identity,
-        boundary,
-        // A session policy belongs to a session; other sessions of the role have none.
-        session: _,
-        resource,
-        service_control,
-        resource_control,
-        // The role may also come another way.
-        vpc_endpoint: _,
-    } = command.policies("")?;
+/// The proof, as far as it holds for whoever may be meant.
+fn judged(command: &CanI, input: &ProofInput) -> Proof {
+    let unknown = |what: &str| {
+        Proof::Unknown(vec![Reason::Unreadable {
+            what: what.to_owned(),
+            why: "--principal is not given".to_owned(),
+        }])
+    };
+    let anybody = command.principal.is_none();
+    let any_account = anybody && command.resource_account.is_none();
+    match prove(input) {
+        // It holds for a role that nobody names; the role that is meant may be one that somebody does.
+        Proof::Proven if anybody && !named_roles(input).all(|role| as_role(input, role) == Proof::Proven) => {
+            unknown("whether the role is one of those that the resource policy lets in by name")
+        }
+        Proof::Proven if any_account && prove(&without_denials_by_account(input)) != Proof::Proven => {
+            unknown("whether the role's account is one that a Deny is about")
+        }
+        proof => proof,
+    }
+}
+
+/// What is to be proven: once, or in each partition that may be meant.
+fn inputs(command: &CanI, bucket: &str) -> Result<Vec<ProofInput>, String> {
+    let policies = command.policies("")?;
     let caller = match command.caller()? {
         Caller::Role {
             partition,
@@ -74,9 +87,72 @@ fn input(command: &CanI, bucket: &str) -> Result<ProofInput, String> {
         | Caller::Federated(_)
         | Caller::Anonymous => return Err("--principal: --read-only is about a role or one of its sessions".to_owned()),
     };
-    Ok(ProofInput {
+    let (written, name) = match bucket.strip_prefix("arn:").and_then(|rest| rest.split_once(":s3:::")) {
+        Some((partition, name)) => (Some(partition), name),
+        None => (None, bucket),
+    };
+    let name = BucketName::new(name).map_err(|e| format!("--read-only: {e}"))?;
+    let own = caller.partition().filter(|_| command.principal.is_some());
+    let partitions = match (written, own) {
+        (Some(bucket), Some(role)) if bucket != role => {
+            return Err(format!(
+                "--read-only: the bucket is in partition {bucket} and --principal in {role}; they have to be in one"
+            ));
+        }
+        (Some(one), _) | (None, Some(one)) => BTreeSet::from([one.to_owned()]),
+        (None, None) => partitions(&policies),
+    };
+    let partitions = partitions.into_iter();
+    Ok(partitions.map(|p| input(p, &caller, &name, policies.clone())).collect())
+}
+
+/// The usual partition, and those that the policies name.
+fn partitions(policies: &PolicySet) -> BTreeSet<String> {
+    let PolicySet {
+        identity,
+        boundary,
+        session: _,
+        resource,
+        service_control,
+        resource_control,
+        vpc_endpoint: _,
+    } = policies;
+    let control = service_control.iter().chain(resource_control).flatten();
+    let all = identity.iter().chain(boundary).chain(resource).chain(control);
+    let lists = all
+        .flat_map(|policy| &policy.rules)
+        .filter_map(|rule| match &rule.resources {
+            Resources::Own => None,
+            Resources::Named(list) | Resources::AllBut(list) => Some(list),
+        });
+    let named = lists.flatten().filter_map(|resource| {
+        let (partition, _) = resource.source().strip_prefix("arn:")?.split_once(':')?;
+        let literal = partition.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        (literal && !partition.is_empty()).then(|| partition.to_owned())
+    });
+    named.chain(["aws".to_owned()]).collect()
+}
+
+fn input(partition: String, caller: &Caller, bucket: &BucketName, policies: PolicySet) -> ProofInput {
+    let PolicySet {
+        identity,
+        boundary,
+        // A session policy belongs to a session; other sessions of the role have none.
+        session: _,
+        resource,
+        service_control,
+        resource_control,
+        // The role may also come another way.
+        vpc_endpoint: _,
+    } = policies;
+    let arn = format!("arn:{partition}:s3:::{bucket}");
+    let mut caller = caller.clone();
+    if let Caller::Role { partition: own, .. } = &mut caller {
+        *own = partition;
+    }
+    ProofInput {
         buckets: vec![BucketFacts {
-            arn: bucket_arn(bucket, &caller)?,
+            arn,
             policy: Evidence::Seen(resource),
             acl: Evidence::Outside,
         }],
@@ -90,7 +166,34 @@ fn input(command: &CanI, bucket: &str) -> Result<ProofInput, String> {
         access_points: Evidence::Outside,
         roles: Evidence::Outside,
         organization: service_control.into_iter().chain(resource_control).flatten().collect(),
-    })
+    }
+}
+
+/// The same without the Denies that ask for the role's account.
+fn without_denials_by_account(input: &ProofInput) -> ProofInput {
+    let mut input = input.clone();
+    let own = input.role.identity.iter_mut().filter_map(|policy| match policy {
+        Evidence::Seen(policy) => Some(policy),
+        Evidence::Missing(_) | Evidence::Outside => None,
+    });
+    let of_bucket = input.buckets.iter_mut().filter_map(|bucket| match &mut bucket.policy {
+        Evidence::Seen(policy) => policy.as_mut(),
+        Evidence::Missing(_) | Evidence::Outside => None,
+    });
+    let all = own
+        .chain(of_bucket)
+        .chain(&mut input.role.boundary)
+        .chain(&mut input.organization);
+    for policy in all {
+        policy.rules.retain(|rule| {
+            let asks = rule
+                .conditions
+                .iter()
+                .any(|c| c.key().eq_ignore_ascii_case("aws:PrincipalAccount"));
+            rule.effect == Effect::Allow || !asks
+        });
+    }
+    input
 }
 
 /// The roles, or roles of sessions, that the bucket's policy lets in by name.
@@ -119,19 +222,6 @@ fn as_role(input: &ProofInput, caller: Caller) -> Proof {
     let mut input = input.clone();
     input.role.caller = caller;
     prove(&input)
-}
-
-/// The ARN of a bucket given by name, in the caller's partition, or by ARN.
-fn bucket_arn(bucket: &str, caller: &Caller) -> Result<String, String> {
-    let partition = caller
-        .principal_arn()
-        .and_then(|arn| arn.split(':').nth(1).map(str::to_owned));
-    let (partition, name) = match bucket.strip_prefix("arn:").and_then(|rest| rest.split_once(":s3:::")) {
-        Some((partition, name)) => (partition.to_owned(), name),
-        None => (partition.unwrap_or_else(|| "aws".to_owned()), bucket),
-    };
-    let name = BucketName::new(name).map_err(|e| format!("--read-only: {e}"))?;
-    Ok(format!("arn:{partition}:s3:::{name}"))
 }
 
 fn text(proof: &Proof) -> String {
