@@ -73,8 +73,8 @@ pub(super) fn opened(resources: &Resources, target: &Target) -> Vec<Piece> {
         Resources::Own => vec![Piece(vec![whole])],
         Resources::Named(list) => widest(list).flat_map(|g| meeting(&g, target, &whole)).collect(),
         Resources::AllBut(list) => {
-            // A variable might stand for less than it seems, so only fixed patterns take anything away.
-            if list.iter().filter_map(Template::fixed).any(|g| g.contains(&whole)) {
+            // An exception protects as a Deny does, and so only one that is as certain takes anything away.
+            if list.iter().filter_map(certain).any(|g| g.contains(&whole)) {
                 Vec::new()
             } else {
                 vec![Piece(vec![whole])]
@@ -102,7 +102,7 @@ pub(super) fn may_reach(resources: &Resources, piece: &Piece) -> bool {
     match resources {
         Resources::Own => true,
         Resources::Named(list) => widest(list).any(|g| piece.meets(&g)),
-        Resources::AllBut(list) => !list.iter().filter_map(Template::fixed).any(|g| piece.is_within(g)),
+        Resources::AllBut(list) => !list.iter().filter_map(certain).any(|g| piece.is_within(g)),
     }
 }
 
@@ -126,7 +126,7 @@ fn widest(list: &[Template]) -> impl Iterator<Item = Glob> + '_ {
     list.iter().flat_map(both)
 }
 
-/// The pattern of a Deny, where AWS's documentation leaves no doubt about it: no variables, and before the resource part of
+/// The pattern of a Deny, or of an Allow's exception, where AWS's documentation leaves no doubt about it: no variables, and before the resource part of
 /// the ARN a `*` only at the end of a segment ("it can expand to match beyond the colon boundaries"), none in the service
 /// ("You can't use a wildcard in the service segment").
 fn certain(template: &Template) -> Option<&Glob> {
@@ -181,6 +181,13 @@ mod tests {
         assert_eq!(pieces(&all_but(&["arn:aws:s3:::c/*"])), ["arn:aws:s3:::b/*"]);
         assert_eq!(pieces(&all_but(&["arn:aws:s3:::b/*"])), [""; 0]);
         assert_eq!(pieces(&all_but(&["arn:aws:s3:::b/x*"])), ["arn:aws:s3:::b/*"]);
+        // That a star in the middle of a segment crosses colons is not documented.
+        assert_eq!(pieces(&all_but(&["arn:aws:*b/*"])), ["arn:aws:s3:::b/*"]);
+        assert_eq!(pieces(&all_but(&["arn:aws:s3*:b/*"])), ["arn:aws:s3:::b/*"]);
+        assert_eq!(pieces(&all_but(&["arn:aws:s3:::*"])), [""; 0]);
+        let piece = Piece::whole(&objects());
+        assert!(may_reach(&all_but(&["arn:aws:*b/*"]), &piece));
+        assert!(!may_reach(&all_but(&["arn:aws:s3:::b*"]), &piece));
         assert_eq!(
             pieces(&all_but(&["arn:aws:s3:::${aws:username}/*"])),
             ["arn:aws:s3:::b/*"]
