@@ -307,6 +307,22 @@ fn a_policy_to_compare_with_is_a_policy_and_names_what_is_wrong_with_it() {
 }
 
 #[test]
+fn a_manifest_that_is_a_link_to_nowhere_is_missing_and_not_skipped() {
+    let dir = directory(&[("train.yaml", TRAIN)]);
+    std::os::unix::fs::symlink("locked-by-an-editor", dir.path().join(".#train.yaml")).unwrap();
+    assert_eq!(aidp(dir.path(), &["-f", "."]).status.code(), Some(0));
+
+    std::os::unix::fs::symlink("../gone.yaml", dir.path().join("allow-all.yaml")).unwrap();
+    let output = aidp(dir.path(), &["-f", "."]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        errors(&output).contains("allow-all.yaml: No such file"),
+        "{}",
+        errors(&output)
+    );
+}
+
+#[test]
 fn missing_empty_and_binary_inputs_are_refused() {
     let dir = directory(&[("empty.yaml", "# nothing\n")]);
     fs::write(dir.path().join("binary.yaml"), [0xff, 0xfe, 0x00]).unwrap();

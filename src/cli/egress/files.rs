@@ -85,8 +85,11 @@ fn find(path: &Path, depth: usize, named: bool, files: &mut Vec<PathBuf>) -> Res
     for entry in entries {
         let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let manifest = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
-        let directory = !name.starts_with('.') && entry.is_dir();
-        if files.len() <= MAX_FILES && (directory || (manifest && entry.is_file())) {
+        let hidden = name.starts_with('.');
+        // A link to nowhere is a manifest that is missing; hidden ones are the locks of editors.
+        let missing = !hidden && fs::metadata(&entry).is_err();
+        let directory = !hidden && entry.is_dir();
+        if files.len() <= MAX_FILES && (directory || (manifest && (missing || entry.is_file()))) {
             find(&entry, depth + 1, false, files)?;
         }
     }
