@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::memory::has_finalizer;
 use crate::api::{AIDataProtectionPolicy, AIDataProtectionPolicyStatus, FIELD_MANAGER, FINALIZER};
 use crate::cluster::{CALL_TIMEOUT, KubeMetrics, call, call_within, is_conflict, is_not_found};
-use crate::domain::egress::manifest::unknown_field_of;
+use crate::domain::egress::fields;
 use crate::domain::observed::{CallError, ErrorClass, Read};
 
 /// Tries of one status write while others edit the object.
@@ -154,7 +154,7 @@ fn unknown_field(stored: &DynamicObject, policy: &AIDataProtectionPolicy) -> Opt
         .data
         .get("spec")
         .filter(|_| stored.metadata.deletion_timestamp.is_none());
-    spec.and_then(|spec| unknown_field_of(spec, &policy.spec))
+    spec.and_then(|spec| fields::unknown_field("spec", spec, &policy.spec))
 }
 
 fn moved(operation: &'static str, message: &str) -> CallError {

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::address::{AddressSet, parse_cidr};
+use super::fields::unknown_field;
 use super::network_policy::{port_name, port_number, protocol_named, selector};
 use super::port::{ALL_PORTS, NamedPort, Ports, Protocol};
 use super::rule::{Action, Peer, Peers, PolicyError, Rule};
@@ -108,10 +109,19 @@ impl AdminPolicy {
             PolicyError::new(path, e.into_inner().to_string())
         })?;
         let (tier, priority) = tier_and_priority(kind, &metadata.name, &spec)?;
+        let given = object.get("spec");
+        // Misspelt, a selector would select everything.
+        let subject = given.and_then(|s| unknown_field("spec.subject", s.get("subject")?, &spec.subject));
+        if let Some(path) = subject {
+            return Err(PolicyError::new(path, UNKNOWN_FIELD));
+        }
         let subject = read_subject(spec.subject)?;
         let mut unknown = unknown_fields(object);
         let mut rules = Vec::with_capacity(spec.egress.len());
-        for (index, rule) in spec.egress.iter().enumerate() {
+        let egress = given.and_then(|s| s.get("egress")).and_then(Value::as_array);
+        let given = egress.into_iter().flatten();
+        for (index, (rule, given)) in spec.egress.iter().zip(given).enumerate() {
+            unknown.extend(unknown_in_rule(index, rule, given));
             rules.extend(read_rule(kind, index, rule, &mut unknown)?);
         }
         Ok(Self {
@@ -160,13 +170,13 @@ struct Spec {
     egress: Vec<RawRule>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct RawSubject {
     namespaces: Option<LabelSelector>,
     pods: Option<NamespacedPod>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NamespacedPod {
     #[serde(default)]
@@ -186,7 +196,7 @@ struct RawRule {
     protocols: Option<Vec<RawProtocol>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RawPeer {
     namespaces: Option<LabelSelector>,
@@ -198,7 +208,14 @@ struct RawPeer {
     unknown: BTreeMap<String, Value>,
 }
 
-#[derive(Deserialize)]
+impl RawPeer {
+    fn is_known(&self) -> bool {
+        let by_label = self.namespaces.is_some() || self.pods.is_some() || self.nodes.is_some();
+        by_label || self.networks.is_some() || self.domain_names.is_some()
+    }
+}
+
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RawPort {
     port_number: Option<Number>,
@@ -206,20 +223,20 @@ struct RawPort {
     port_range: Option<Range>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Number {
     protocol: Option<String>,
     port: i32,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Range {
     protocol: Option<String>,
     start: i32,
     end: i32,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RawProtocol {
     tcp: Option<Destination>,
@@ -230,16 +247,53 @@ struct RawProtocol {
     unknown: BTreeMap<String, Value>,
 }
 
-#[derive(Deserialize)]
+impl RawProtocol {
+    fn is_known(&self) -> bool {
+        let numbered = self.tcp.is_some() || self.udp.is_some() || self.sctp.is_some();
+        numbered || self.destination_named_port.is_some()
+    }
+}
+
+#[derive(Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Destination {
     destination_port: Option<DestinationPort>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct DestinationPort {
     number: Option<i32>,
     range: Option<Range>,
+}
+
+const UNKNOWN_FIELD: &str = "an unknown field";
+
+/// The first field within the peers of a rule, and within its ports, that is not in the API as known here, and what stands
+/// beside a known kind of peer or protocol. That one is of an unknown kind altogether is [`read_rule`]'s business.
+fn unknown_in_rule(index: usize, rule: &RawRule, given: &Value) -> Vec<PolicyError> {
+    let at = |part| format!("spec.egress[{index}].{part}");
+    let peers = given.get("to").and_then(|to| unknown_field(&at("to"), to, &rule.to));
+    let ports = given
+        .get("ports")
+        .and_then(|p| unknown_field(&at("ports"), p, &rule.ports));
+    let protocols = given.get("protocols");
+    let protocols = protocols.and_then(|p| unknown_field(&at("protocols"), p, &rule.protocols));
+    let beside = |part, i, keys: &BTreeMap<String, Value>| {
+        let first = keys.keys().next();
+        first.map(|key| format!("{}[{i}].{key}", at(part)))
+    };
+    let of_peers = rule.to.iter().enumerate().filter(|(_, peer)| peer.is_known());
+    let of_peers = of_peers.filter_map(|(i, peer)| beside("to", i, &peer.unknown));
+    let of_protocols = rule
+        .protocols
+        .iter()
+        .flatten()
+        .enumerate()
+        .filter(|(_, p)| p.is_known());
+    let of_protocols = of_protocols.filter_map(|(i, p)| beside("protocols", i, &p.unknown));
+    let within = [peers, ports, protocols].into_iter().flatten();
+    let all = within.chain(of_peers).chain(of_protocols);
+    all.map(|path| PolicyError::new(path, UNKNOWN_FIELD)).collect()
 }
 
 /// Fields of the spec and its egress rules that are not in the API as known here.
@@ -248,7 +302,7 @@ fn unknown_fields(object: &Value) -> Vec<PolicyError> {
         let keys = value.and_then(Value::as_object).into_iter().flat_map(|o| o.keys());
         let unknown = keys.filter(|k| !known.contains(&k.as_str()));
         unknown
-            .map(|k| PolicyError::new(format!("{at}.{k}"), "an unknown field"))
+            .map(|k| PolicyError::new(format!("{at}.{k}"), UNKNOWN_FIELD))
             .collect()
     };
     let spec = object.get("spec");

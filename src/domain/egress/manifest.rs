@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::Value;
 
 use super::admin::{AdminKind, AdminPolicy};
+use super::fields;
 use super::network_policy::EgressPolicy;
 use super::selector::{Labels, NAMESPACE_NAME};
 use owners::Owned;
@@ -526,34 +527,7 @@ fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, (String, String)> {
 /// The first field under `spec` of an object that its type does not know; a strict `kubectl apply` refuses it too.
 pub fn unknown_field(object: &Value, spec: &impl Serialize) -> Option<String> {
     let given = serde_json::to_value(object.get("spec")?).ok()?;
-    unknown_field_of(&given, spec)
-}
-
-/// The same of a spec as it was given.
-pub fn unknown_field_of(given: &serde_json::Value, spec: &impl Serialize) -> Option<String> {
-    let known = serde_json::to_value(spec).ok()?;
-    lost("spec", given, &known)
-}
-
-fn lost(path: &str, given: &serde_json::Value, known: &serde_json::Value) -> Option<String> {
-    use serde_json::Value::{Array, Null, Object};
-    match (given, known) {
-        (Object(given), Object(known)) => given.iter().find_map(|(key, value)| match (value, known.get(key)) {
-            // Written out as absent.
-            (Null, None) => None,
-            (Array(items), None) if items.is_empty() => None,
-            (Object(fields), None) if fields.is_empty() => None,
-            (_, None) => Some(format!("{path}.{key}")),
-            (value, Some(kept)) => lost(&format!("{path}.{key}"), value, kept),
-        }),
-        (Array(given), Array(known)) => {
-            let pairs = given.iter().zip(known).enumerate();
-            pairs
-                .into_iter()
-                .find_map(|(i, (g, k))| lost(&format!("{path}[{i}]"), g, k))
-        }
-        _ => None,
-    }
+    fields::unknown_field("spec", &given, spec)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod credentials;
 pub mod desired;
 pub mod enforcer;
 pub mod excess;
+pub mod fields;
 pub mod flows;
 pub mod manifest;
 pub mod network_policy;

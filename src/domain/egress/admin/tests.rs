@@ -196,3 +196,70 @@ fn a_misspelt_field_is_noted() {
         ["spec.egres: an unknown field", "spec.egress[0].port: an unknown field"]
     );
 }
+
+#[test]
+fn a_misspelt_field_within_a_rule_is_noted() {
+    let notes = |policy: Result<AdminPolicy, PolicyError>| -> Vec<String> {
+        policy.unwrap().unknown.iter().map(|e| e.path.clone()).collect()
+    };
+    let peers = json!([
+        {"networks": ["10.0.0.0/8"], "except": ["10.1.0.0/16"]},
+        {"pods": {"namespaceSelector": {}, "podselector": {"matchLabels": {"app": "db"}}}},
+    ]);
+    assert_eq!(
+        notes(anp(
+            &json!({"action": "Deny", "to": peers, "ports": [{"portNumber": {"port": 80, "endPort": 90}}]})
+        )),
+        [
+            "spec.egress[0].to[1].pods.podselector",
+            "spec.egress[0].ports[0].portNumber.endPort",
+            "spec.egress[0].to[0].except",
+        ]
+    );
+    let protocols = json!([{"tcp": {"destinationport": {"number": 80}}}, {"udp": {}, "sourcePort": {"number": 53}}]);
+    assert_eq!(
+        notes(cnp(
+            &json!({"action": "Deny", "to": everywhere(), "protocols": protocols})
+        )),
+        [
+            "spec.egress[0].protocols[0].tcp.destinationport",
+            "spec.egress[0].protocols[1].sourcePort",
+        ]
+    );
+    let known = json!([{"nodes": {}}, {"domainNames": ["a.example"]}, {"pods": {"namespaceSelector": {}, "podSelector": {}}},
+        {"namespaces": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["x"]}]}}]);
+    assert_eq!(
+        notes(cnp(&json!({"action": "Deny", "to": known, "protocols": null}))),
+        [""; 0]
+    );
+}
+
+/// A selector without the field that narrows it selects everything, and a Deny would be said to hold for pods that nothing
+/// restricts.
+#[test]
+fn a_misspelt_field_within_the_subject_is_refused() {
+    let rules = json!([{"action": "Deny", "to": everywhere()}]);
+    let cases = [
+        (
+            json!({"namespaces": {"matchLabel": {"team": "x"}}}),
+            "namespaces.matchLabel",
+        ),
+        (
+            json!({"pods": {"namespaceselector": {"matchLabels": {"team": "x"}}, "podSelector": {}}}),
+            "pods.namespaceselector",
+        ),
+        (
+            json!({"namespaces": {"matchExpressions": [{"key": "a", "operator": "Exists", "not": true}]}}),
+            "namespaces.matchExpressions[0].not",
+        ),
+        (
+            json!({"namespaces": {}, "serviceAccounts": {"names": ["x"]}}),
+            "serviceAccounts",
+        ),
+    ];
+    for (subject, field) in cases {
+        let policy = json!({"priority": 1, "subject": subject, "egress": rules});
+        let error = read(AdminKind::AdminNetworkPolicy, &policy).unwrap_err().to_string();
+        assert_eq!(error, format!("spec.subject.{field}: an unknown field"));
+    }
+}
