@@ -363,6 +363,10 @@ impl Manifests {
             }
             None => drop(self.seen.insert((group.to_owned(), name.clone()), value.clone())),
         }
+        let is_policy = kind.ends_with("NetworkPolicy");
+        if let Some(field) = stray_field(value).filter(|_| is_policy) {
+            return self.problem(at, Some(what), field, "an unknown field");
+        }
         let added = match kind {
             "Namespace" => {
                 self.namespaces.insert(name.name, metadata.labels.unwrap_or_default());
@@ -522,6 +526,16 @@ fn is_other_policy(group: &str, kind: &str) -> bool {
 
 fn typed<T: DeserializeOwned>(value: &Value) -> Result<T, (String, String)> {
     serde_path_to_error::deserialize(value).map_err(|e| (e.path().to_string(), e.inner().to_string()))
+}
+
+/// A field beside the spec that no policy has there. Most often it belongs into the spec, and is not indented.
+fn stray_field(object: &Value) -> Option<String> {
+    const OF_A_POLICY: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+    let Value::Mapping(fields) = object else {
+        return None;
+    };
+    let mut names = fields.keys().filter_map(Value::as_str);
+    names.find(|name| !OF_A_POLICY.contains(name)).map(str::to_owned)
 }
 
 /// The first field under `spec` of an object that its type does not know; a strict `kubectl apply` refuses it too.

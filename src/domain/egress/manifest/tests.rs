@@ -313,6 +313,24 @@ fn other_kinds_are_ignored_and_other_policies_said() {
     );
 }
 
+/// Without its rules the policy would let nothing out, and a strict `kubectl apply` refuses it.
+#[test]
+fn rules_that_are_not_indented_into_the_spec_are_refused() {
+    let network = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: web, namespace: ml}\n\
+                   spec: {podSelector: {}, policyTypes: [Egress]}\nstatus: {}\n";
+    assert_eq!(problems(network), [""; 0]);
+    assert_eq!(
+        problems(&format!("{network}egress: [{{}}]\n")),
+        ["in.yaml, document 1, NetworkPolicy ml/web: egress: an unknown field"]
+    );
+    let admin = "apiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {name: a}\n\
+                 spec: {priority: 1, subject: {namespaces: {}}}\negress: []\n";
+    assert_eq!(
+        problems(admin),
+        ["in.yaml, document 1, AdminNetworkPolicy a: egress: an unknown field"]
+    );
+}
+
 #[test]
 fn a_problem_names_file_document_object_and_field() {
     let policy = |spec: &str| {
