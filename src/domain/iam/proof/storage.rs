@@ -13,6 +13,9 @@ use crate::domain::glob::{Case, Glob};
 use crate::domain::iam::actions::{Place, s3_action_named, s3_actions};
 use crate::domain::iam::compiled::{Actions, Policy, Rule};
 
+/// Ends of names that no general purpose bucket can have. (Amazon S3 User Guide, "General purpose bucket naming rules".)
+const RESERVED_ENDS: [&str; 5] = ["--x-s3", "--table-s3", "--ol-s3", "-s3alias", ".mrap"];
+
 /// Actions that a source leaves open.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Open {
@@ -46,6 +49,9 @@ impl<'a> Judge<'a> {
 
     fn bucket(&self, bucket: &'a BucketFacts, memo: &mut Memo, findings: &mut Findings) {
         let BucketFacts { arn, policy, acl } = bucket;
+        if RESERVED_ENDS.iter().any(|end| arn.ends_with(end)) {
+            findings.unknown(Reason::OtherKindOfBucket(arn.clone()));
+        }
         let (sources, _) = self.with_resource_policy(&format!("the policy of {arn}"), policy);
         let denials = self.denials_on_own_with(policy.seen().and_then(Option::as_ref));
         let targets = [

@@ -194,6 +194,8 @@ pub enum Reason {
     },
     /// ACLs of single objects count, and may grant everybody a change of the ACL.
     ObjectAcls(String),
+    /// The name is reserved for what is no general purpose bucket, and requests for that name other ARNs.
+    OtherKindOfBucket(String),
 }
 
 impl fmt::Display for Reason {
@@ -221,6 +223,11 @@ impl fmt::Display for Reason {
                     "{statement} allows writes on {resource}, which takes in access points of other accounts or multi-Region ones"
                 )
             }
+            Self::OtherKindOfBucket(arn) => write!(
+                f,
+                "{arn} is no general purpose bucket by its name: directory buckets, table buckets and aliases of access points \
+                 are written to by requests that name other ARNs"
+            ),
             Self::ObjectAcls(bucket) => {
                 write!(
                     f,

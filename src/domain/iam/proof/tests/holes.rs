@@ -767,6 +767,28 @@ fn an_allow_on_objects_opens_no_access_point() {
     assert_eq!(violated(&unknown), [(OBJECTS, vec![PUT.to_owned()])]);
 }
 
+/// "Bucket names must not end with the suffix --x-s3", and so on: what has such a name is written to through ARNs of its own.
+#[test]
+fn what_is_no_general_purpose_bucket_is_not_proven() {
+    for name in [
+        "data--euw1-az1--x-s3",
+        "data--table-s3",
+        "point-abc123--ol-s3",
+        "point-abc123-s3alias",
+        "m4.mrap",
+    ] {
+        let mut input = input(json!([allow(READ, "*"), allow("s3express:*", "*")]));
+        input.buckets[0].arn = format!("arn:aws:s3:::{name}");
+        assert_eq!(
+            reasons(&input),
+            [Reason::OtherKindOfBucket(format!("arn:aws:s3:::{name}"))]
+        );
+    }
+    let mut usual = input(json!([allow(READ, "*")]));
+    usual.buckets[0].arn = "arn:aws:s3:::x-s3".to_owned();
+    assert_eq!(prove(&usual), Proof::Proven);
+}
+
 #[test]
 fn changing_tags_retention_or_ownership_of_objects_is_changing_the_data() {
     for action in [
