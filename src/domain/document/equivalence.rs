@@ -32,6 +32,11 @@ fn language(version: Version) -> Version {
     }
 }
 
+/// Whether two conditions are the same but for spelling.
+pub fn same_condition(a: &Condition, b: &Condition) -> bool {
+    canonical_condition(a) == canonical_condition(b)
+}
+
 fn multiset(statements: impl Iterator<Item = CanonicalStatement>) -> Vec<CanonicalStatement> {
     let mut all: Vec<_> = statements.collect();
     all.sort();

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use crate::api::{CustomerKeys, DeletionPolicy, EncryptionAlgorithm, Gating, TLSVersion, Uploads};
 use crate::domain::control::Control;
-use crate::domain::document::equivalence::CanonicalStatement;
 use crate::domain::document::{PolicyDocument, Statement};
 use crate::domain::finding::{Disposition, Finding, Target};
 use crate::domain::names::{BucketName, Region, RoleName};
@@ -30,8 +29,8 @@ enum Kind {
     TlsOnly,
     MinimumTls(TLSVersion),
     RoleWrites(Vec<String>),
-    /// The same statement under another Sid: whether another form does the same can't be told.
-    TheSame,
+    /// Statements that refuse all that ours does.
+    Uploads,
 }
 
 /// All demands on one bucket.
@@ -74,13 +73,7 @@ impl Demand {
             Kind::RoleWrites(arns) => arns
                 .iter()
                 .all(|arn| enforced::role_writes_denied(statements.clone(), bucket_arn, arn)),
-            Kind::TheSame => {
-                let plain = |s: &Statement| CanonicalStatement::of(s).without_sid();
-                let wanted = plain(&self.statement);
-                statements
-                    .into_iter()
-                    .any(|s| !s.has_empty_operator() && plain(s) == wanted)
-            }
+            Kind::Uploads => enforced::refused_like(statements, bucket_arn, &self.statement),
         }
     }
 
@@ -197,7 +190,7 @@ pub(super) fn demands(
                     rule,
                     sid,
                     statement,
-                    kind: Kind::TheSame,
+                    kind: Kind::Uploads,
                 });
             }
         }

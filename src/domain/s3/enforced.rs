@@ -1,4 +1,5 @@
-//! What a set of statements, anybody's, already enforces: TLS only, a minimum TLS version, no writes by a role.
+//! What a set of statements, anybody's, already enforces: TLS only, a minimum TLS version, no writes by a role, no uploads
+//! with weaker encryption.
 //!
 //! Sound and not complete: "enforced" is said only where it follows for *every* request of the kind; what can't be told
 //! counts as not enforced, and then we write our own statement beside it. Unions count: several Denies that together cover
@@ -6,6 +7,7 @@
 //! documents and observation).
 
 use crate::api::TLSVersion;
+use crate::domain::document::equivalence::same_condition;
 use crate::domain::document::{
     ActionElement, Condition, Effect, PrincipalElement, PrincipalKind, Principals, ResourceElement, Statement,
 };
@@ -94,10 +96,63 @@ pub(super) fn names_everyone(principals: &Principals) -> bool {
             .is_some_and(|list| list.iter().any(|v| v == "*"))
 }
 
+/// Whether everything on the bucket's objects that `wanted` refuses is refused, by whomever it is made. `wanted` is a Deny of
+/// literal actions.
+pub(super) fn refused_like<'a>(
+    statements: impl IntoIterator<Item = &'a Statement>,
+    bucket_arn: &str,
+    wanted: &Statement,
+) -> bool {
+    let ActionElement::Action(actions) = &wanted.action else {
+        return false;
+    };
+    let implied = |s: &Statement| s.conditions.iter().all(|c| is_implied(c, &wanted.conditions));
+    let denies: Vec<Deny> = statements
+        .into_iter()
+        .filter(|s| s.effect == Effect::Deny && implied(s))
+        .filter_map(|s| Deny::of(s, names_everyone))
+        .collect();
+    let objects = objects_of(&Glob::literal(bucket_arn, Case::Sensitive));
+    actions.iter().all(|action| {
+        let action = Glob::literal(action, Case::Insensitive);
+        let of_action = denies.iter().filter(|d| d.actions.covers(&action));
+        union_covers(&objects, &of_action.map(|d| &d.resources).collect::<Vec<_>>())
+    })
+}
+
+/// Whether `condition` holds in every request in which all of `given` do: it is one of them, or asks that a key have none
+/// of some values of which they exclude these and more, or the key altogether.
+fn is_implied(condition: &Condition, given: &[Condition]) -> bool {
+    let Condition { operator, key, values } = condition;
+    let is =
+        |c: &Condition, operator: &str| c.operator.eq_ignore_ascii_case(operator) && c.key.eq_ignore_ascii_case(key);
+    let is_missing = |c: &Condition| is(c, "Null") && matches!(c.values.as_slice(), [v] if v == "true");
+    let excludes_them = |c: &Condition| is(c, "StringNotEquals") && values.iter().all(|v| c.values.contains(v));
+    let negated = ["StringNotEquals", "StringNotEqualsIfExists"];
+    let is_negated = negated.iter().any(|name| operator.eq_ignore_ascii_case(name));
+    let told = !values.is_empty() && !values.iter().any(|v| v.contains("${"));
+    given.iter().any(|c| same_condition(condition, c))
+        || (is_negated && told && given.iter().any(|c| is_missing(c) || excludes_them(c)))
+}
+
 /// A Deny that holds for every request of the class, reduced to what it is about.
 struct Deny {
     actions: Patterns,
     resources: Patterns,
+}
+
+impl Deny {
+    /// Of a statement whose conditions hold for the whole class.
+    fn of(statement: &Statement, names: impl Fn(&Principals) -> bool) -> Option<Self> {
+        let is_named = matches!(&statement.principal, Some(PrincipalElement::Principal(p)) if names(p));
+        if !is_named || statement.has_empty_operator() {
+            return None;
+        }
+        Some(Self {
+            actions: Patterns::of_actions(&statement.action)?,
+            resources: Patterns::of_resources(statement.resource.as_ref()?)?,
+        })
+    }
 }
 
 fn denies<'a>(
@@ -108,15 +163,15 @@ fn denies<'a>(
     statements
         .into_iter()
         .filter(|s| s.effect == Effect::Deny && request.all_hold(&s.conditions) == Some(true))
-        .filter(|s| !s.has_empty_operator())
-        .filter(|s| matches!(&s.principal, Some(PrincipalElement::Principal(p)) if names(p)))
-        .filter_map(|s| {
-            Some(Deny {
-                actions: Patterns::of_actions(&s.action)?,
-                resources: Patterns::of_resources(s.resource.as_ref()?)?,
-            })
-        })
+        .filter_map(|s| Deny::of(s, &names))
         .collect()
+}
+
+/// The ARNs of all objects. A key has at least one character.
+fn objects_of(bucket: &Glob) -> Glob {
+    let mut objects = bucket.clone();
+    objects.push_pattern("/?*");
+    objects
 }
 
 /// Whether the Denies cover every action but `except` on the bucket and on every object.
@@ -128,9 +183,7 @@ fn cover(denies: &[Deny], bucket_arn: &str, except: &[&str]) -> bool {
         globs: except.iter().map(|a| Glob::literal(a, Case::Insensitive)).collect(),
     };
     let bucket = Glob::literal(bucket_arn, Case::Sensitive);
-    // A key has at least one character.
-    let mut objects = bucket.clone();
-    objects.push_pattern("/?*");
+    let objects = objects_of(&bucket);
     [bucket, objects].iter().all(|resource| {
         let on_all_of_it = denies.iter().filter(|d| union_covers(resource, &[&d.resources]));
         let actions: Vec<_> = on_all_of_it.map(|d| &d.actions).chain([&excepted]).collect();
@@ -207,3 +260,5 @@ fn union_covers(universe: &Glob, parts: &[&Patterns]) -> bool {
 mod soundness;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upload_tests;
