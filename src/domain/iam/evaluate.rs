@@ -3,7 +3,13 @@
 //! Source: "Policy evaluation logic", "Permissions boundaries", "Session policies" (AWS IAM User Guide); "SCP evaluation"
 //! and "Resource control policies" (AWS Organizations User Guide); "Key policies in AWS KMS" (AWS KMS Developer Guide).
 //! Exact for what the documents say. Not modelled, because no policy document says it: ACLs, KMS grants, the S3 block on
-//! public access, and the lists of services that support resource control policies.
+//! public access, the lists of services that support resource control policies, that nobody can change AWS's own managed
+//! policies and reserved roles, which kind of VPC endpoint has a policy (a gateway takes an account for its root user), and
+//! which context keys are multivalued (one value is compared as it is, also without a set operator, of which AWS says only
+//! that such keys require one).
+//!
+//! In a `Resource` a `*` crosses colons wherever it stands; AWS documents it for one at the end of a segment. The read-only
+//! proof relies on no more than that.
 
 #[cfg(test)]
 mod adversary;
