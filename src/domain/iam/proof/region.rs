@@ -126,9 +126,9 @@ fn widest(list: &[Template]) -> impl Iterator<Item = Glob> + '_ {
     list.iter().flat_map(both)
 }
 
-/// The pattern of a Deny, or of an Allow's exception, where AWS's documentation leaves no doubt about it: no variables, and before the resource part of
-/// the ARN a `*` only at the end of a segment ("it can expand to match beyond the colon boundaries"), none in the service
-/// ("You can't use a wildcard in the service segment").
+/// The pattern of a Deny, or of an Allow's exception, where AWS's documentation leaves no doubt about it: no variables, and
+/// before the resource part of the ARN a `*` only at the end of a segment ("it can expand to match beyond the colon
+/// boundaries"), none in the service ("You can't use a wildcard in the service segment").
 fn certain(template: &Template) -> Option<&Glob> {
     let source = template.source();
     let segments: Vec<&str> = source.splitn(6, ':').collect();
