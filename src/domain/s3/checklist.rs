@@ -277,6 +277,19 @@ fn duplicate_foreign_sid_stops_the_write_of_the_policy() {
     assert_eq!(reasons(&plan(&full(), &seen)), [HumanReason::ForeignPolicyUnwritable]);
 }
 
+/// Terraform's policy documents used to carry `"Sid": ""` in every statement, and AWS takes them: an empty Sid is none.
+#[test]
+fn empty_foreign_sids_stop_nothing_and_stay() {
+    let foreign = json!([allow(""), allow("")]);
+    let seen = with_policy(&document(&foreign));
+    let written = plan(&full(), &seen);
+    assert_eq!(reasons(&written), []);
+    let after: Value = serde_json::from_str(stored(&apply(&seen, &written)).unwrap()).unwrap();
+    let statements = after["Statement"].as_array().unwrap();
+    assert_eq!(Value::from(&statements[..2]), foreign);
+    assert_eq!(statements.len(), 5);
+}
+
 #[test]
 fn foreign_deny_that_locks_the_operator_out_stops_the_write() {
     let deny = json!({"Effect": "Deny", "Principal": "*", "Action": "s3:PutBucketPolicy", "Resource": ARN});

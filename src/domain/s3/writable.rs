@@ -69,11 +69,12 @@ pub fn check(
         )));
     }
     let mut seen = BTreeSet::new();
+    // AWS takes any number of empty Sids; Terraform has written them into every statement.
     if let Some(sid) = document
         .statements
         .iter()
         .filter_map(|s| s.sid.as_deref())
-        .find(|sid| !seen.insert(*sid))
+        .find(|sid| !sid.is_empty() && !seen.insert(*sid))
     {
         return Err(unwritable(format!(
             "two statements of the bucket policy have Sid {sid:?}, and AWS refuses such a policy; rename one"
