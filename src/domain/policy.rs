@@ -80,6 +80,31 @@ pub struct BucketTarget {
     pub access_logging: Option<Controlled<WantAccessLogging>>,
 }
 
+impl BucketTarget {
+    /// Whether at least one control of the bucket is enforced.
+    pub fn is_enforced(&self) -> bool {
+        let Self {
+            name: _,
+            region_hint: _,
+            encryption,
+            transport,
+            public_access,
+            object_ownership,
+            versioning,
+            access_logging,
+        } = self;
+        [
+            encryption.as_ref().map(|c| c.gating),
+            transport.as_ref().map(|c| c.gating),
+            public_access.as_ref().map(|c| c.gating),
+            object_ownership.as_ref().map(|c| c.gating),
+            versioning.as_ref().map(|c| c.gating),
+            access_logging.as_ref().map(|c| c.gating),
+        ]
+        .contains(&Some(Gating::Gating))
+    }
+}
+
 /// Where a bucket's access logs are to go. None = anywhere.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WantAccessLogging {

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::situation::{Progress, Reason, Refusal, Situation};
 use super::verdict::{Judged, Verdict, Weight, whole};
 use super::{Context, Standing, text};
-use crate::api::{AIDataProtectionPolicyStatus, Gating, TargetState};
+use crate::api::{AIDataProtectionPolicyStatus, TargetState};
 use crate::domain::control::Part;
 use crate::domain::finding::{HumanReason, Target};
 use crate::domain::plan::Plan;
@@ -273,7 +273,7 @@ fn part_condition(
             "NothingEnforced",
             "the selectors find no bucket, so that there is none to protect".to_owned(),
         ),
-        Part::Buckets if !policy.buckets.iter().all(is_enforced) => say(
+        Part::Buckets if !policy.buckets.iter().all(BucketTarget::is_enforced) => say(
             Tri::Unknown,
             "NothingEnforced",
             "of at least one bucket no control is enforced; see bucketControls".to_owned(),
@@ -307,29 +307,6 @@ fn about(judged: &Judged<'_>) -> String {
         (None, "") => what,
         (None, message) => format!("{what}: {message}"),
     }
-}
-
-/// At least one control of the bucket is enforced.
-fn is_enforced(bucket: &BucketTarget) -> bool {
-    let BucketTarget {
-        name: _,
-        region_hint: _,
-        encryption,
-        transport,
-        public_access,
-        object_ownership,
-        versioning,
-        access_logging,
-    } = bucket;
-    [
-        encryption.as_ref().map(|c| c.gating),
-        transport.as_ref().map(|c| c.gating),
-        public_access.as_ref().map(|c| c.gating),
-        object_ownership.as_ref().map(|c| c.gating),
-        versioning.as_ref().map(|c| c.gating),
-        access_logging.as_ref().map(|c| c.gating),
-    ]
-    .contains(&Some(Gating::Gating))
 }
 
 /// Rungs of assurance, weakest first.

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::simulated::*;
 use super::{plan_bucket, plan_buckets, plan_orphan, revert_bucket};
-use crate::api::{BucketTargetStatus, RoleTargetStatus, TargetState, Targets};
+use crate::api::{BucketTargetStatus, Gating, RoleTargetStatus, TargetState, Targets};
 use crate::domain::document::PolicyDocument;
 use crate::domain::finding::{Disposition, HumanReason, Target};
 use crate::domain::fixture::{FULL_SPEC, policy_from, settings};
-use crate::domain::names::ClusterHash;
+use crate::domain::names::{BucketName, ClusterHash};
 use crate::domain::observed::{BucketObservation, ErrorClass, Observed};
-use crate::domain::policy::{PolicySource, ValidatedPolicy};
+use crate::domain::policy::{BucketTarget, PolicySource, ValidatedPolicy};
 use crate::domain::target_plan::TargetPlan;
 
 const TLS_SID: &str = "AidpDenyInsecureTransport";
@@ -619,6 +619,43 @@ fn report_only_controls_report_and_write_nothing() {
         ]
     );
     assert_eq!((operations(&plan), plan.state), (vec![], TargetState::Compliant));
+}
+
+/// Nothing enforced is nothing that could be unmet; what nobody could look at is not compliant for that.
+#[test]
+fn a_bucket_of_which_nothing_is_enforced_is_not_compliant_unseen() {
+    let audited = "encryption: {algorithm: SSE-S3, mode: Audit}, transport: {mode: Audit}, publicAccess: {mode: Audit}, versioning: {mode: Audit}";
+    let policy = controls(audited);
+    let state = |seen: &BucketObservation| {
+        let plan = plan(&policy, seen);
+        assert!(
+            plan.findings.iter().all(|f| f.gating == Gating::ReportOnly),
+            "{:?}",
+            brief(&plan)
+        );
+        plan.state
+    };
+    assert_eq!(state(&fresh()), TargetState::Compliant);
+    for (class, code) in [
+        (ErrorClass::AccessDenied, "AccessDenied"),
+        (ErrorClass::Transient, "500"),
+        (ErrorClass::Unsupported, "501"),
+    ] {
+        let seen = BucketObservation {
+            encryption: Some(Err(failed("GetBucketEncryption", class, code))),
+            policy: Some(Err(failed("GetBucketPolicy", class, code))),
+            public_access_block: Some(Err(failed("GetPublicAccessBlock", class, code))),
+            versioning: Some(Err(failed("GetBucketVersioning", class, code))),
+            ..fresh()
+        };
+        assert_eq!(state(&seen), TargetState::Unknown, "{code}");
+    }
+    let directory = BucketTarget {
+        name: BucketName::new("fast-data--euw1-az1--x-s3").unwrap(),
+        ..target(&policy).clone()
+    };
+    let plan = plan_bucket(&policy, &directory, &fresh(), &around(&policy));
+    assert_eq!(plan.state, TargetState::Unknown);
 }
 
 #[test]

@@ -84,7 +84,7 @@ pub fn plan_bucket(
         Ok(region) => region,
         Err(error) => {
             let finding = unread::failed(Control::S3Bucket, name, Gating::Gating, "bucket", error);
-            return assemble(name, vec![finding], Vec::new(), TargetFacts::default());
+            return assemble(name, true, vec![finding], Vec::new(), TargetFacts::default());
         }
     };
     let BucketTarget {
@@ -153,7 +153,7 @@ pub fn plan_bucket(
         region: Some(region.to_string()),
         ..TargetFacts::default()
     };
-    assemble(name, findings, actions, facts)
+    assemble(name, target.is_enforced(), findings, actions, facts)
 }
 
 /// S3 Express has none of these controls, or has them by another API: nothing is claimed about such a bucket.
@@ -208,16 +208,17 @@ fn directory_bucket(policy: &ValidatedPolicy, target: &BucketTarget) -> TargetPl
         .into_iter()
         .filter_map(|(control, path, gating)| Some(unread::not_applicable(control, name, gating?, path, reason)))
         .collect();
-    assemble(name, findings, Vec::new(), TargetFacts::default())
+    assemble(name, target.is_enforced(), findings, Vec::new(), TargetFacts::default())
 }
 
 fn unobserved(name: &BucketName) -> TargetPlan {
     let finding = unread::not_read(Control::S3Bucket, name, "bucket");
-    assemble(name, vec![finding], Vec::new(), TargetFacts::default())
+    assemble(name, true, vec![finding], Vec::new(), TargetFacts::default())
 }
 
 fn assemble(
     name: &BucketName,
+    is_enforced: bool,
     mut findings: Vec<Finding>,
     mut actions: Vec<crate::domain::action::PlannedAction>,
     facts: TargetFacts,
@@ -230,15 +231,16 @@ fn assemble(
     }
     TargetPlan {
         target: Target::Bucket(name.clone()),
-        state: state(&findings),
+        state: state(is_enforced, &findings),
         findings,
         actions,
         facts,
     }
 }
 
-/// A state that claims nothing beyond the findings: wrong beats unknown, and a control that does not apply is no proof.
-fn state(findings: &[Finding]) -> TargetState {
+/// A state that claims nothing beyond the findings: wrong beats unknown, and a control that does not apply is no proof. Of
+/// a bucket with nothing enforced no control is unmet; so what could not be seen of it counts, though only reported.
+fn state(is_enforced: bool, findings: &[Finding]) -> TargetState {
     let gating = || {
         findings
             .iter()
@@ -254,10 +256,19 @@ fn state(findings: &[Finding]) -> TargetState {
         TargetState::Missing
     } else if gating().any(drifted) {
         TargetState::Drifted
-    } else if gating().next().is_some() {
+    } else if gating().next().is_some() || (!is_enforced && findings.iter().any(is_unseen)) {
         TargetState::Unknown
     } else {
         TargetState::Compliant
+    }
+}
+
+fn is_unseen(finding: &Finding) -> bool {
+    match finding.disposition {
+        Disposition::Unobserved => true,
+        Disposition::NeedsHuman(reason) => reason.is_unknown(),
+        Disposition::Repair => false,
+        Disposition::Note => finding.have == unread::NOT_APPLICABLE,
     }
 }
 
