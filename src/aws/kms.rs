@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use aws_sdk_kms::types::{KeyManagerType, KeyMetadata, KeySpec, KeyState as SdkState, OriginType};
+use aws_sdk_kms::types::{GrantConstraints, KeyManagerType, KeyMetadata, KeySpec, KeyState as SdkState, OriginType};
 
 use jiff::Timestamp;
 
@@ -155,6 +155,7 @@ impl AccountSession {
                     id: grant.grant_id().unwrap_or_default().to_owned(),
                     grantee: grantee.to_owned(),
                     operations: grant.operations().iter().map(|o| o.as_str().to_owned()).collect(),
+                    is_constrained: grant.constraints().is_some_and(is_bound),
                 });
             }
             marker = next_marker(OPERATION, page.truncated, page.next_marker, marker.as_ref())?;
@@ -177,6 +178,11 @@ fn rotation_without_asking(metadata: &KeyMetadata) -> Option<KeyRotation> {
         return Some(KeyRotation::NotApplicable);
     }
     (metadata.key_manager() == Some(&KeyManagerType::Aws)).then_some(KeyRotation::Enabled)
+}
+
+/// Whether there is anything in it.
+fn is_bound(constraints: &GrantConstraints) -> bool {
+    *constraints != GrantConstraints::builder().build()
 }
 
 fn key_state(state: &SdkState) -> KeyState {

@@ -35,7 +35,7 @@ fn healthy(request: &Request) -> Answer {
         "GetKeyRotationStatus" => ok(r#"{"KeyRotationEnabled":true}"#),
         "GetKeyPolicy" => ok(r#"{"Policy":"{\"Statement\":[]}"}"#),
         "ListGrants" if request.body.contains("Marker") => ok(
-            r#"{"Grants":[{"GrantId":"g2","GranteePrincipal":"arn:aws:iam::123456789012:role/b","Operations":["Encrypt"]}],"Truncated":false}"#,
+            r#"{"Grants":[{"GrantId":"g2","GranteePrincipal":"arn:aws:iam::123456789012:role/b","Operations":["Encrypt"],"Constraints":{}},{"GrantId":"g3","GranteePrincipal":"arn:aws:iam::123456789012:role/b","Operations":["Decrypt"],"Constraints":{"EncryptionContextSubset":{"aws:s3:arn":"arn:aws:s3:::other"}}}],"Truncated":false}"#,
         ),
         "ListGrants" => ok(
             r#"{"Grants":[{"GrantId":"g1","GranteePrincipal":"arn:aws:iam::123456789012:role/a","Operations":["Decrypt"]}],"Truncated":true,"NextMarker":"m"}"#,
@@ -51,6 +51,7 @@ async fn a_key_is_read_with_rotation_policy_and_all_pages_of_grants() {
         id: id.to_owned(),
         grantee: format!("arn:aws:iam::123456789012:role/{role}"),
         operations: BTreeSet::from([operation.to_owned()]),
+        is_constrained: id == "g3",
     };
     let expected = KeyObservation {
         arn: ARN.to_owned(),
@@ -66,6 +67,7 @@ async fn a_key_is_read_with_rotation_policy_and_all_pages_of_grants() {
         grants: Ok(BTreeSet::from([
             grant("g1", "a", "Decrypt"),
             grant("g2", "b", "Encrypt"),
+            grant("g3", "b", "Decrypt"),
         ])),
     };
     assert_eq!(
@@ -157,7 +159,7 @@ async fn a_policy_that_may_not_be_read_hides_neither_the_key_nor_its_grants() {
         .await
         .unwrap();
     assert_eq!(key.policy.unwrap_err().class, ErrorClass::AccessDenied);
-    assert_eq!(key.grants.unwrap().len(), 2);
+    assert_eq!(key.grants.unwrap().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -89,4 +89,6 @@ pub struct KeyGrant {
     pub grantee: String,
     /// Operations granted, e.g. `Decrypt`.
     pub operations: BTreeSet<String>,
+    /// It holds for some requests only (`Constraints`: encryption contexts, or the resource that is asked for).
+    pub is_constrained: bool,
 }

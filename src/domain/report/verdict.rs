@@ -135,7 +135,8 @@ impl<'a> Verdict<'a> {
     pub fn complete(&self) -> bool {
         self.unjudged.is_empty()
             && !self.gating.iter().any(|j| match j.finding.disposition {
-                Disposition::Unobserved | Disposition::NeedsHuman(HumanReason::AccessDenied) => true,
+                Disposition::Unobserved
+                | Disposition::NeedsHuman(HumanReason::AccessDenied | HumanReason::SelectorUnusable) => true,
                 Disposition::NeedsHuman(_) | Disposition::Repair | Disposition::Note => false,
             })
     }
@@ -177,9 +178,13 @@ impl Judged<'_> {
     }
 }
 
-/// The reasons for which nothing can be said about the state (design: Drifted is Unknown for these).
+/// The reasons for which nothing can be said about the state (design: Drifted is Unknown for these): buckets that nobody
+/// could search for were not looked at either.
 fn is_unreadable(reason: HumanReason) -> bool {
-    matches!(reason, HumanReason::AccessDenied | HumanReason::PolicyUnparsable)
+    matches!(
+        reason,
+        HumanReason::AccessDenied | HumanReason::PolicyUnparsable | HumanReason::SelectorUnusable
+    )
 }
 
 fn weigh<'a>(

@@ -207,10 +207,10 @@ impl Check<'_> {
             ..PolicySet::default()
         };
         let verdict = decide(&request, &policies).verdict;
-        // A grant allows what no policy does; a Deny still beats it.
+        // A grant allows what no policy does; a Deny still beats it. One that holds for some requests only shows nothing.
         let granted = || {
             let grants = self.key.grants.iter().flatten();
-            let mut mine = grants.filter(|grant| grant.grantee == arn);
+            let mut mine = grants.filter(|grant| grant.grantee == arn && !grant.is_constrained);
             mine.any(|grant| grant.operations.contains("Decrypt"))
         };
         Ok(match verdict {

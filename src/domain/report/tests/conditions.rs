@@ -131,6 +131,7 @@ fn a_repair_that_the_cap_puts_off() {
 fn every_reason_for_a_human_is_the_reason() {
     for (reason, drifted, part) in [
         (HumanReason::AccessDenied, "Unknown", "Unknown"),
+        (HumanReason::SelectorUnusable, "Unknown", "Unknown"),
         (HumanReason::Conflict, "True", "False"),
         (HumanReason::BucketMissing, "True", "False"),
         (HumanReason::PolicyUnparsable, "Unknown", "Unknown"),
@@ -234,7 +235,11 @@ fn audit_says_what_it_found_and_never_holds_ready_back() {
 
 #[test]
 fn an_audit_that_may_not_look_is_no_audit() {
-    for reason in [HumanReason::AccessDenied, HumanReason::PolicyUnparsable] {
+    for reason in [
+        HumanReason::AccessDenied,
+        HumanReason::PolicyUnparsable,
+        HumanReason::SelectorUnusable,
+    ] {
         let word = reason.as_str();
         let report = look(&audit(), &[needs(reason)], &ActionResult::Done);
         assert_eq!(

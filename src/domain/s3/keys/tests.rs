@@ -102,6 +102,7 @@ fn rotation_openness_grants_and_expiry_are_reported_and_hold_nothing_back() {
         id: grantee.to_owned(),
         grantee: grantee.to_owned(),
         operations: ["Decrypt".to_owned()].into(),
+        is_constrained: false,
     };
     let expiry = "2027-01-01T00:00:00Z".parse().unwrap();
     let strangers = ["arn:aws:iam::999999999999:role/etl", "arn:aws:iam::888888888888:root"];

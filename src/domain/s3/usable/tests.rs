@@ -109,16 +109,27 @@ fn a_bucket_is_switched_to_a_key_that_its_roles_can_use() {
     for policy in policies {
         assert_eq!(outcome(&with_key(Ok(keyed(policy.clone())))), SWITCHED, "{policy}");
     }
-    let granted = KeyObservation {
+    assert_eq!(outcome(&with_key(Ok(granted(false)))), SWITCHED);
+}
+
+/// A key that only a grant lets the role use.
+fn granted(is_constrained: bool) -> KeyObservation {
+    KeyObservation {
         grants: Ok([KeyGrant {
             id: "g".to_owned(),
             grantee: ROLE.to_owned(),
             operations: ["Decrypt".to_owned()].into(),
+            is_constrained,
         }]
         .into()),
         ..keyed(key_policy("arn:aws:iam::123456789012:role/admin", &json!({})))
-    };
-    assert_eq!(outcome(&with_key(Ok(granted))), SWITCHED);
+    }
+}
+
+#[test]
+fn a_grant_for_some_requests_only_does_not_show_that_a_role_can_decrypt() {
+    let stays = (Disposition::NeedsHuman(HumanReason::KeyNotUsable), false);
+    assert_eq!(outcome(&with_key(Ok(granted(true)))), stays);
 }
 
 #[test]
