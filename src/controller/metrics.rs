@@ -2,7 +2,7 @@
 //! with the policy.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -65,8 +65,9 @@ pub struct ControllerMetrics {
     verified: Family<PolicyLabels, Gauge>,
     revert_stalled: Family<PolicyLabels, Gauge>,
     leader: Gauge,
-    /// What is shown of each policy, to take back what no longer holds.
-    shown: Arc<Mutex<BTreeMap<String, Shown>>>,
+    /// What is shown of each policy, to take back what no longer holds; None on a replica that does not lead. Held while a
+    /// policy's series change: a reconcile that was computing when the leadership ended comes too late to show anything.
+    shown: Arc<Mutex<Option<BTreeMap<String, Shown>>>>,
 }
 
 /// From a look at nothing to the longest reconcile, seconds.
@@ -141,9 +142,12 @@ impl ControllerMetrics {
 
     /// Whether this replica leads. One that does not knows nothing of any policy, whatever it knew when it did.
     pub(crate) fn leads(&self, leads: bool) {
+        let mut shown = self.shown();
         self.leader.set(i64::from(leads));
-        if !leads {
-            self.shown.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        if leads {
+            shown.get_or_insert_default();
+        } else {
+            *shown = None;
             self.findings.clear();
             self.ready.clear();
             self.drifted.clear();
@@ -151,6 +155,10 @@ impl ControllerMetrics {
             self.verified.clear();
             self.revert_stalled.clear();
         }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Option<BTreeMap<String, Shown>>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One reconcile came to this.
@@ -187,6 +195,8 @@ impl ControllerMetrics {
 
     /// How a policy stands now.
     pub(super) fn stands(&self, policy: &str, status: &AIDataProtectionPolicyStatus, observed: Option<i64>) {
+        let mut shown = self.shown();
+        let Some(shown) = shown.as_mut() else { return };
         let labels = PolicyLabels {
             policy: policy.to_owned(),
         };
@@ -198,16 +208,14 @@ impl ControllerMetrics {
                 policy: policy.to_owned(),
                 reason: c.reason.clone(),
             });
-        self.stalls(policy, stalled);
+        self.stalls(shown.entry(policy.to_owned()).or_default(), stalled);
         let stored = status.last_verified_time.as_ref().map(|t| t.0.as_second());
         if let Some(seconds) = observed.max(stored) {
             self.verified.get_or_create(&labels).set(seconds);
         }
     }
 
-    fn stalls(&self, policy: &str, now: Option<StalledLabels>) {
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        let shown = shown.entry(policy.to_owned()).or_default();
+    fn stalls(&self, shown: &mut Shown, now: Option<StalledLabels>) {
         if shown.stalled == now {
             return;
         }
@@ -235,7 +243,8 @@ impl ControllerMetrics {
             };
             *counts.entry(labels).or_default() += 1;
         }
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.shown();
+        let Some(shown) = shown.as_mut() else { return };
         let shown = shown.entry(policy.to_owned()).or_default();
         for past in shown.findings.iter().filter(|labels| !counts.contains_key(labels)) {
             self.findings.remove(past);
@@ -248,6 +257,10 @@ impl ControllerMetrics {
 
     /// The deletion of a policy waits, or no longer.
     pub(super) fn revert_stalls(&self, policy: &str, stalls: bool) {
+        let shown = self.shown();
+        if shown.is_none() {
+            return;
+        }
         let labels = PolicyLabels {
             policy: policy.to_owned(),
         };
@@ -256,6 +269,7 @@ impl ControllerMetrics {
 
     /// The policy is gone.
     pub(super) fn forget(&self, policy: &str) {
+        let mut shown = self.shown();
         let labels = PolicyLabels {
             policy: policy.to_owned(),
         };
@@ -263,7 +277,7 @@ impl ControllerMetrics {
         self.verified.remove(&labels);
         self.revert_stalled.remove(&labels);
         self.drifted.remove(&labels);
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).remove(policy);
+        let shown = shown.as_mut().and_then(|shown| shown.remove(policy));
         let Shown { findings, stalled } = shown.unwrap_or_default();
         for labels in &findings {
             self.findings.remove(labels);
@@ -296,6 +310,12 @@ mod tests {
         Finding::new(control, bucket, Gating::Gating, Disposition::Repair)
     }
 
+    fn leading(registry: &mut Registry) -> ControllerMetrics {
+        let metrics = ControllerMetrics::register(registry);
+        metrics.leads(true);
+        metrics
+    }
+
     fn text(registry: &Registry) -> String {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
@@ -313,7 +333,7 @@ mod tests {
     #[test]
     fn findings_are_counted_by_policy_and_control_and_go_when_they_are_closed() {
         let mut registry = Registry::with_prefix("aidp");
-        let metrics = ControllerMetrics::register(&mut registry);
+        let metrics = leading(&mut registry);
         let (versioning, transport) = (Control::S3Versioning, Control::S3TlsOnly);
         metrics.found("a", &[finding(versioning), finding(versioning), finding(transport)]);
         metrics.found("b", &[finding(versioning)]);
@@ -338,7 +358,7 @@ mod tests {
     #[test]
     fn only_the_reason_that_holds_now_is_shown() {
         let mut registry = Registry::with_prefix("aidp");
-        let metrics = ControllerMetrics::register(&mut registry);
+        let metrics = leading(&mut registry);
         let status = |reason: Option<&str>| AIDataProtectionPolicyStatus {
             conditions: reason
                 .map(|reason| Condition {
@@ -366,20 +386,27 @@ mod tests {
     #[test]
     fn a_replica_that_leads_no_more_shows_no_policy() {
         let mut registry = Registry::with_prefix("aidp");
-        let metrics = ControllerMetrics::register(&mut registry);
-        metrics.leads(true);
+        let metrics = leading(&mut registry);
         metrics.stands("fraud-model", &AIDataProtectionPolicyStatus::default(), Some(1));
         metrics.found("fraud-model", &[finding(Control::S3Versioning)]);
         metrics.revert_stalls("fraud-model", true);
         assert!(text(&registry).contains("fraud-model"));
         metrics.leads(false);
         assert!(!text(&registry).contains("fraud-model"), "{}", text(&registry));
+        // A reconcile that was at work when the leadership ended.
+        metrics.stands("fraud-model", &AIDataProtectionPolicyStatus::default(), Some(1));
+        metrics.found("fraud-model", &[finding(Control::S3Versioning)]);
+        metrics.revert_stalls("fraud-model", true);
+        assert!(!text(&registry).contains("fraud-model"), "{}", text(&registry));
+        metrics.leads(true);
+        metrics.found("fraud-model", &[finding(Control::S3Versioning)]);
+        assert!(text(&registry).contains("fraud-model"));
     }
 
     #[test]
     fn a_policy_that_is_gone_is_no_label_any_more() {
         let mut registry = Registry::with_prefix("aidp");
-        let metrics = ControllerMetrics::register(&mut registry);
+        let metrics = leading(&mut registry);
         metrics.stands("fraud-model", &AIDataProtectionPolicyStatus::default(), Some(1));
         metrics.found("fraud-model", &[finding(Control::S3Versioning)]);
         assert!(text(&registry).contains("fraud-model"));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Resource, ResourceExt};
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -86,7 +87,12 @@ pub(super) async fn reconcile(object: Arc<Guarded>, ctx: Arc<Context>) -> Result
         Next::Change => None,
     };
     debug!(policy = name, ?rest, ?pause, "Reconciled.");
-    ctx.memories().insert(name, memory);
+    ctx.memories().insert(name.clone(), memory);
+    if ctx.store.get(&ObjectRef::new(&name)).is_none() {
+        // Deleted under way: the watch said so before the last that was remembered and measured, and never says so again.
+        ctx.forget(&name);
+        return Ok(Action::await_change());
+    }
     Ok(pause.map_or_else(Action::await_change, Action::requeue))
 }
 

@@ -607,6 +607,20 @@ async fn a_deleted_policy_goes_once_nothing_of_ours_is_left_even_while_suspended
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_a_policy_that_goes_while_it_is_reconciled_nothing_is_left() {
+    let mut world = World::new();
+    world.apply(NAME, spec());
+    world.aws().write_result = Some(ActionResult::NotObserved);
+    let deletes = world.deletes(NAME);
+    world.aws().on_write = Some(deletes);
+    world.reconcile(NAME).await;
+    assert_eq!(world.take_aws_writes().len(), 1);
+    let series = ["findings", "policy_ready", "policy_drifted", "policy_stalled"].map(|name| world.series(name));
+    assert_eq!(series, [const { None }; 4]);
+    assert!(world.ctx.memories().is_empty() && world.ctx.notes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_deletion_that_cannot_go_on_says_so_once_and_goes_on_when_it_can() {
     let mut world = at_rest(revert()).await;
     world.aws().fault = Some(ErrorClass::Credentials);

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::account::{Account, Accounts};
 use super::super::context::{Clock, Context, Guarded, Parts};
 use super::super::metrics::ControllerMetrics;
+use super::super::on_event;
 use super::super::reconcile::reconcile;
 use crate::api::AIDataProtectionPolicyStatus;
 use crate::aws::{AwsObservation, NotLeader, WriteGuard};
@@ -237,6 +238,8 @@ impl World {
             Arc::new(move || *time.lock().unwrap())
         };
         let mut registry = Registry::default();
+        let metrics = ControllerMetrics::register(&mut registry);
+        metrics.leads(true);
         let parts = Parts {
             client: fake.client(),
             accounts: Arc::new(FakeAccount {
@@ -252,7 +255,7 @@ impl World {
             },
             instance: "test".to_owned(),
             kube_metrics: KubeMetrics::register(&mut registry),
-            metrics: ControllerMetrics::register(&mut registry),
+            metrics,
             clock,
         };
         Self {
@@ -314,6 +317,18 @@ impl World {
             fake.put(&path, policy.clone());
             let guarded: Guarded = serde_json::from_value(policy).unwrap();
             writer.lock().unwrap().apply_watcher_event(&Event::Apply(guarded));
+        })
+    }
+
+    /// Deletes a policy, and lets the watch see it, whenever it is called.
+    pub fn deletes(&self, name: &str) -> Box<dyn Fn() + Send> {
+        let (fake, writer, path) = (self.fake.clone(), self.writer.clone(), policy_path(name));
+        let ctx = self.ctx.clone();
+        Box::new(move || {
+            let policy = fake.state().objects.remove(&path).unwrap();
+            let gone = Event::Delete(serde_json::from_value(policy).unwrap());
+            writer.lock().unwrap().apply_watcher_event(&gone);
+            on_event(&ctx, &gone);
         })
     }
 
