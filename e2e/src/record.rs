@@ -23,6 +23,9 @@ pub struct AwsCall {
     pub resource: Option<String>,
 }
 
+/// Path of the roles that tests let an operator take over: it shows in no call, and rights are for ARNs.
+pub const ADOPTED_PATH: &str = "/team/";
+
 /// One test.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Record {
@@ -52,6 +55,19 @@ impl Record {
             .flatten()
             .find_map(|account| account.get("roleBoundaryARN")?.as_str());
         boundary.map(str::to_owned)
+    }
+
+    /// Names of the roles that the policies may take over.
+    #[must_use]
+    pub fn adopted(&self) -> BTreeSet<&str> {
+        let roles = self
+            .policies
+            .iter()
+            .filter_map(|p| p.pointer("/spec/trainingRoles")?.as_array());
+        let tagged = roles
+            .flatten()
+            .filter(|role| role.get("adoption").is_some_and(|a| a == "Tagged"));
+        tagged.filter_map(|role| role.get("name")?.as_str()).collect()
     }
 
     /// Adds a policy, or those of a List, unless it is known: name and spec count.

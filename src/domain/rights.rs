@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::iam::pod_identity::EksCluster;
 use super::names::AccountId;
 use super::policy::{BucketTemplate, Controlled, RoleTarget, SelectorTarget, ValidatedPolicy, WantEncryption};
-use crate::api::{DeletionPolicy, ForeignPolicies, Gating, Mode, Uploads};
+use crate::api::{Adoption, DeletionPolicy, ForeignPolicies, Gating, Mode, Uploads};
 
 /// Most characters of a customer managed policy, white space not counted (IAM and STS quotas).
 pub const MANAGED_POLICY_LIMIT: usize = 6144;
@@ -296,18 +296,20 @@ impl Grants {
     }
 
     fn role(&mut self, policy: &ValidatedPolicy, role: &RoleTarget) {
-        let arn = policy.role_arn(&role.name);
+        let arns = role_arns(policy, role);
         let boundary = policy.settings.role_boundary_arn.as_deref();
-        self.allow(
-            &arn,
-            None,
-            &[
-                "GetRole",
-                "ListRolePolicies",
-                "GetRolePolicy",
-                "ListAttachedRolePolicies",
-            ],
-        );
+        for arn in &arns {
+            self.allow(
+                arn,
+                None,
+                &[
+                    "GetRole",
+                    "ListRolePolicies",
+                    "GetRolePolicy",
+                    "ListAttachedRolePolicies",
+                ],
+            );
+        }
         // Whom the role can become depends on every other role. Neither call can be narrowed to a resource.
         self.allow("*", None, &["GetAccountAuthorizationDetails", "ListRoles"]);
         // Through which it could write, if it is another role than the policy's.
@@ -339,8 +341,13 @@ impl Grants {
         if policy.mode == Mode::Audit {
             return;
         }
+        // Made, and deleted, is only what bears our path.
+        let created = policy.created_role_arn(&role.name);
+        self.allow(&created, boundary, &["CreateRole"]);
+        if policy.deletion_policy == DeletionPolicy::Revert {
+            self.allow(&created, None, &["DeleteRole"]);
+        }
         let mut writes = vec![
-            "CreateRole",
             "TagRole",
             "UpdateAssumeRolePolicy",
             "UpdateRole",
@@ -356,13 +363,12 @@ impl Grants {
         if policy.deletion_policy == DeletionPolicy::Revert || role.foreign_policies == ForeignPolicies::Detach {
             writes.extend(["DeleteRolePolicy", "DetachRolePolicy"]);
         }
-        if policy.deletion_policy == DeletionPolicy::Revert {
-            writes.push("DeleteRole");
-        }
         let bound = |operation: &&str| action_for(operation).is_some_and(|a| BOUND.contains(&a));
         let (bound, free): (Vec<&str>, Vec<&str>) = writes.into_iter().partition(bound);
-        self.allow(&arn, None, &free);
-        self.allow(&arn, boundary, &bound);
+        for arn in &arns {
+            self.allow(arn, None, &free);
+            self.allow(arn, boundary, &bound);
+        }
     }
 
     /// Resources with the same actions share a statement.
@@ -377,6 +383,17 @@ impl Grants {
             .map(statement)
             .collect();
         json!({"Version": "2012-10-17", "Statement": statements})
+    }
+}
+
+/// Where the role may be. One that is taken over keeps its path, which only IAM knows; its name is unique in the account.
+fn role_arns(policy: &ValidatedPolicy, role: &RoleTarget) -> Vec<String> {
+    let RoleTarget { name, adoption, .. } = role;
+    match adoption {
+        Adoption::Never => vec![policy.role_arn(name)],
+        Adoption::Tagged => ["", "*/"]
+            .map(|path| format!("arn:{}:iam::{}:role/{path}{name}", policy.partition, policy.account))
+            .into(),
     }
 }
 

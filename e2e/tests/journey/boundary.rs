@@ -1,11 +1,13 @@
 //! A role with everything that a policy and the configuration can give it: a permissions boundary, a managed policy, a
-//! session duration. Made, kept and taken back.
+//! session duration. Made, kept and taken back; or taken over from somebody else, and left to him.
 
 use aidp_e2e::Error;
 use aidp_e2e::emulator::ACCOUNT;
 use aidp_e2e::operator::Settings;
+use aidp_e2e::record::ADOPTED_PATH;
 use aidp_e2e::wait::eventually;
 use aidp_e2e::world::{PATIENCE, journey, policy};
+use aws_sdk_iam::types::Tag;
 use serde_json::{Value, json};
 
 use crate::common::{ENFORCED, all_controls, quick, role, seed_bucket};
@@ -69,6 +71,56 @@ fn a_role_is_made_kept_and_taken_back_under_its_boundary() {
 
         world.plane.kubectl(&["delete", "adpp", "bound", "--timeout=60s"])?;
         assert_eq!(world.aws.role(name).await?, None);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_role_that_its_owner_tagged_is_taken_over_where_it_is_and_left_there() {
+    journey(async |world| {
+        world.aws.create_bucket("veteran-data").await?;
+        let boundary = document(&json!(["s3:*", "kms:Decrypt"]), "*");
+        let boundary = world.aws.create_policy("veteran-boundary", &boundary).await?;
+        let settings = Settings {
+            configuration: Some(json!({"accounts": [{"id": ACCOUNT, "roleBoundaryARN": boundary}]})),
+            ..quick()
+        };
+        let trust = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        ]});
+        let consent = Tag::builder().key("aidp.dev/adopt").value("veterans").build()?;
+        let create = world.aws.iam.create_role().role_name("veteran").path(ADOPTED_PATH);
+        let create = create.assume_role_policy_document(trust.to_string()).tags(consent);
+        create.send().await?;
+
+        let mark = world.proxy.mark();
+        let _operator = world.operator("operator", &settings).await?;
+        let mut veteran = role("veteran", "veteran-data");
+        veteran["adoption"] = json!("Tagged");
+        let spec = json!({
+            "deletionPolicy": "Revert", "bucketControls": {"transport": {}}, "buckets": [{"name": "veteran-data"}],
+            "trainingRoles": [veteran],
+        });
+        world.apply(&policy("veterans", &spec))?;
+        world.until_row("veterans", ENFORCED).await?;
+        let mut writes = world.proxy.writes_since(mark);
+        writes.retain(|name| name.starts_with("iam:"));
+        // The rights of `aidp iam-policy` are for roles that carry the boundary.
+        let expected = [
+            "PutRolePermissionsBoundary",
+            "PutRolePolicy",
+            "TagRole",
+            "UpdateAssumeRolePolicy",
+        ];
+        assert_eq!(writes, expected.map(|operation| format!("iam:{operation}")));
+        let kept = world.aws.role("veteran").await?.ok_or("no role")?;
+        assert_eq!(
+            (kept.path.as_str(), kept.boundary.as_deref()),
+            (ADOPTED_PATH, Some(boundary.as_str()))
+        );
+
+        world.plane.kubectl(&["delete", "adpp", "veterans", "--timeout=60s"])?;
+        assert_eq!(world.aws.role("veteran").await?, Some(kept));
         Ok(())
     });
 }

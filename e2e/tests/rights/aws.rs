@@ -12,7 +12,7 @@ use aidp::domain::iam::principal::Caller;
 use aidp::domain::rights::action_for;
 use aidp_e2e::emulator::{ACCOUNT, REGION};
 use aidp_e2e::operator::{EKS_CLUSTER, OIDC_PROVIDER, binary};
-use aidp_e2e::record::{AwsCall, Record};
+use aidp_e2e::record::{ADOPTED_PATH, AwsCall, Record};
 use serde_json::{Value, json};
 
 use crate::{explained, records, whole};
@@ -66,11 +66,13 @@ fn compiled(kind: PolicyKind, document: &Value) -> Policy {
     Policy::new(kind, "aidp iam-policy", &document).unwrap()
 }
 
-/// The ARN that IAM matches a call's rights against. Calls that name a role give no path: the operator's roles have one.
-fn arn(call: &AwsCall) -> String {
+/// The ARN that IAM matches a call's rights against. Calls that name a role give no path: the operator's roles have one, and
+/// those that it takes over have another.
+fn arn(call: &AwsCall, adopted: &BTreeSet<&str>) -> String {
     match (call.service.as_str(), call.resource.as_deref()) {
         (_, Some(arn)) if arn.starts_with("arn:") => arn.to_owned(),
         ("s3", Some(bucket)) => format!("arn:aws:s3:::{bucket}"),
+        ("iam", Some(role)) if adopted.contains(role) => format!("arn:aws:iam::{ACCOUNT}:role{ADOPTED_PATH}{role}"),
         ("iam", Some(role)) => format!("arn:aws:iam::{ACCOUNT}:role/aidp/{role}"),
         ("kms", Some(key)) => format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{key}"),
         // The path names the association too; the proxy keeps the cluster's name.
@@ -109,8 +111,8 @@ impl Rights {
     }
 }
 
-/// Whether they allow a call; an error when it is not known which right it needs.
-fn allowed(rights: &Rights, boundary: Option<&str>, call: &AwsCall) -> Result<bool, String> {
+/// Whether they allow a call on what `arn` names; an error when it is not known which right it needs.
+fn allowed(rights: &Rights, boundary: Option<&str>, call: &AwsCall, arn: &str) -> Result<bool, String> {
     let AwsCall { service, operation, .. } = call;
     // "No permissions are required to perform this operation." (AWS STS API Reference)
     if operation == "GetCallerIdentity" {
@@ -122,7 +124,7 @@ fn allowed(rights: &Rights, boundary: Option<&str>, call: &AwsCall) -> Result<bo
         context.add("iam:PermissionsBoundary", boundary);
     }
     let caller = Caller::parse(&format!("arn:aws:iam::{ACCOUNT}:role/aidp-operator")).unwrap();
-    let request = Request::new(caller, action, &arn(call), Some(ACCOUNT), context).map_err(|e| e.to_string())?;
+    let request = Request::new(caller, action, arn, Some(ACCOUNT), context).map_err(|e| e.to_string())?;
     let policies = if service == "kms" {
         &rights.of_key
     } else {
@@ -142,18 +144,17 @@ fn aidp_iam_policy_allows_every_call_of_the_journey() {
     let (mut denied, mut judged) = (BTreeMap::new(), 0);
     for record in records() {
         let rights = Rights::of(&documents(&record));
-        let boundary = record.boundary();
+        let (boundary, adopted) = (record.boundary(), record.adopted());
         for call in &record.calls {
             judged += 1;
-            match allowed(&rights, boundary.as_deref(), call) {
+            let arn = arn(call, &adopted);
+            match allowed(&rights, boundary.as_deref(), call, &arn) {
                 Ok(true) => {}
                 Ok(false) => {
-                    denied.entry(record.test.clone()).or_insert_with(Vec::new).push(format!(
-                        "{}:{} on {}",
-                        call.service,
-                        call.operation,
-                        arn(call)
-                    ));
+                    denied
+                        .entry(record.test.clone())
+                        .or_insert_with(Vec::new)
+                        .push(format!("{}:{} on {arn}", call.service, call.operation));
                 }
                 Err(problem) => denied.entry(record.test.clone()).or_default().push(problem),
             }
@@ -208,7 +209,7 @@ fn a_call_is_denied_without_its_action_its_resource_or_its_boundary() {
             operation: operation.to_owned(),
             resource: Some(resource.to_owned()),
         };
-        allowed(&rights, boundary, &call)
+        allowed(&rights, boundary, &call, &arn(&call, &BTreeSet::new()))
     };
     assert_eq!(ask("s3", "GetBucketPolicy", "mine", None), Ok(true));
     assert_eq!(ask("s3", "GetBucketPolicy", "yours", None), Ok(false));

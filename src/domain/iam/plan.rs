@@ -31,9 +31,11 @@ pub const ROLE_ITSELF: &str = "role";
 
 /// Judges one training role and decides what to do about it.
 ///
-/// The order of the writes: first what takes rights away (our Deny, the boundary, the trust), last what gives some (the
-/// managed policies). Cut anywhere, the role can do no more than before. A new role is born with its trust, since it can do
-/// nothing before it has a policy; an adopted one gets it last, and only if the role is proven read-only.
+/// The order of the writes: first what takes rights away (the boundary, our Deny, the trust), last what gives some (the
+/// managed policies). Cut anywhere, the role can do no more than before. The boundary comes before the Deny, since the
+/// operator's own rights may let it write documents only on roles that carry that boundary (`domain::rights`). A new role is
+/// born with its trust, since it can do nothing before it has a policy; an adopted one gets it last, and only if the role is
+/// proven read-only.
 pub fn plan_role(policy: &ValidatedPolicy, target: &RoleTarget, observed: &Observed, now: Timestamp) -> TargetPlan {
     let documents = role::documents(policy, target);
     let mut plan = RolePlan::new(policy, target, observed, now);
@@ -91,8 +93,10 @@ pub fn plan_role(policy: &ValidatedPolicy, target: &RoleTarget, observed: &Obser
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Create,
-    Deny,
     Boundary,
+    Deny,
+    /// In place of another, on a role that is only now taken over: that one may be the narrower of the two.
+    BoundaryOfAdopted,
     Trust,
     Settings,
     TakeOff,

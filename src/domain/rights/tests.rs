@@ -114,6 +114,45 @@ fn detaching_needs_the_right_to_take_policies_off_and_none_to_delete_roles() {
 }
 
 #[test]
+fn a_role_to_be_adopted_is_written_wherever_it_is_and_made_or_deleted_only_under_our_path() {
+    let mut policy = policy(&format!("{FULL_SPEC}deletionPolicy: Revert\n"));
+    let resources = |policy: &ValidatedPolicy, action: &str| -> BTreeSet<String> {
+        let document = operator_policy(std::slice::from_ref(policy)).unwrap();
+        let statements = document["Statement"].as_array().unwrap().iter();
+        let of_action = statements.filter(|s| s["Action"].as_array().unwrap().contains(&json!(action)));
+        of_action
+            .flat_map(|s| serde_json::from_value::<Vec<String>>(s["Resource"].clone()).unwrap())
+            .collect()
+    };
+    let (made, adopted) = (
+        [ROLE],
+        [
+            "arn:aws:iam::123456789012:role/fraud-trainer",
+            "arn:aws:iam::123456789012:role/*/fraud-trainer",
+        ],
+    );
+    for (adoption, anywhere) in [(Adoption::Never, &made[..]), (Adoption::Tagged, &adopted[..])] {
+        policy.roles[0].adoption = adoption;
+        let anywhere: BTreeSet<String> = anywhere.iter().map(|&arn| arn.to_owned()).collect();
+        for action in [
+            "iam:GetRole",
+            "iam:TagRole",
+            "iam:UpdateAssumeRolePolicy",
+            "iam:PutRolePolicy",
+        ] {
+            assert_eq!(resources(&policy, action), anywhere, "{action}, {adoption:?}");
+        }
+        for action in ["iam:CreateRole", "iam:DeleteRole"] {
+            assert_eq!(
+                resources(&policy, action),
+                [ROLE.to_owned()].into(),
+                "{action}, {adoption:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_boundary_of_the_policys_own_is_put_on_too() {
     let mut policy = policy(FULL_SPEC);
     policy.settings.role_boundary_arn = None;

@@ -39,7 +39,13 @@ impl RolePlan<'_> {
             role: self.role.name.clone(),
             permissions_boundary_arn: want.clone(),
         };
-        self.repair(vec![finding], Stage::Boundary, action);
+        let ours = seen.tags.get(TAG_MANAGED_BY) == Some(&self.policy.settings.cluster_id);
+        let stage = if ours || seen.permissions_boundary_arn.is_none() {
+            Stage::Boundary
+        } else {
+            Stage::BoundaryOfAdopted
+        };
+        self.repair(vec![finding], stage, action);
     }
 
     pub(super) fn session(&mut self, seen: &RoleObservation) {

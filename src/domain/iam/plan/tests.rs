@@ -810,6 +810,39 @@ fn the_policys_own_boundary_is_put_on_where_the_operator_has_none() {
     assert_eq!(apply(Some(role), &plan.actions), Some(good));
 }
 
+/// The operator's rights (`aidp iam-policy`) let it write documents only on roles that carry the boundary.
+#[test]
+fn the_boundary_is_put_on_before_anything_that_the_operators_rights_bind_to_it() {
+    let policy = detaching(adopting(rich_policy()));
+    let unbound = |role: RoleObservation, boundary: Option<&str>| RoleObservation {
+        permissions_boundary_arn: boundary.map(str::to_owned),
+        inline_policies: BTreeMap::from([("theirs".into(), allow("s3:GetObject", "*"))]),
+        attached_policy_arns: BTreeSet::from([FOREIGN.into()]),
+        ..role
+    };
+    let cases = [
+        ("ours, its boundary taken off", unbound(made(&policy), None)),
+        ("ours, its boundary replaced", unbound(made(&policy), Some(MANAGED))),
+        ("to be adopted", unbound(adoptable(&policy), None)),
+    ];
+    for (what, role) in cases {
+        let operations = operations(&plan_of(&policy, Some(role)));
+        let bound = [
+            "PutRolePermissionsBoundary",
+            "PutRolePolicy",
+            "DeleteRolePolicy",
+            "DetachRolePolicy",
+            "AttachRolePolicy",
+        ];
+        let operations: Vec<_> = operations.into_iter().filter(|o| bound.contains(o)).collect();
+        assert_eq!(operations, bound, "{what}");
+    }
+    // One that somebody else chose may be narrower than ours: it goes when our Deny is there.
+    let role = unbound(adoptable(&policy), Some(MANAGED));
+    let operations = operations(&plan_of(&policy, Some(role)));
+    assert_eq!(operations[..2], ["PutRolePolicy", "PutRolePermissionsBoundary"]);
+}
+
 #[test]
 fn our_policy_is_not_written_where_it_does_not_fit_beside_others() {
     let policy = policy();
