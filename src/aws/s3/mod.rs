@@ -7,6 +7,7 @@ mod ownership;
 mod settings;
 mod versioning;
 
+pub(in crate::aws) use settings::not_the_owner;
 pub(in crate::aws) use versioning::Versioning;
 
 use std::collections::BTreeSet;

@@ -6,7 +6,7 @@ use super::Place;
 use crate::aws::classify::Failure;
 use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
-use crate::domain::observed::{EncryptionRule, EncryptionState, PublicAccessBlock};
+use crate::domain::observed::{EncryptionRule, EncryptionState, ErrorClass, PublicAccessBlock};
 
 impl AccountSession {
     pub(in crate::aws) async fn get_bucket_encryption(&self, at: &Place) -> Result<EncryptionState, Failure> {
@@ -45,6 +45,7 @@ impl AccountSession {
                 None => Err(Failure::incomplete(OPERATION, "policy")),
             },
             Err(failure) if failure.has_code("NoSuchBucketPolicy") => Ok(None),
+            Err(failure) if at.owner.is_some() => Err(not_the_owner(failure)),
             Err(failure) => Err(failure),
         }
     }
@@ -74,6 +75,14 @@ impl AccountSession {
             Err(failure) => Err(failure),
         }
     }
+}
+
+/// `GetBucketPolicy` and `DeleteBucketPolicy` answer 405 to everybody who is not of the bucket's account (S3 API reference).
+pub(in crate::aws) fn not_the_owner(mut failure: Failure) -> Failure {
+    if failure.has_code("MethodNotAllowed") {
+        failure.error.class = ErrorClass::AccessDenied;
+    }
+    failure
 }
 
 fn encryption_rule(rule: &ServerSideEncryptionRule) -> EncryptionRule {

@@ -151,6 +151,29 @@ async fn with_the_account_guard_off_no_call_says_whose_bucket_it_expects() {
     }
 }
 
+/// "If you have the correct permissions, but you're not using an identity that belongs to the bucket owner's account" (S3 API
+/// reference, `GetBucketPolicy`): that S3 has no such call would be the wrong word for somebody else's bucket.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_only_the_owner_may_read_is_refused_and_not_a_lack_of_the_server() {
+    let strange = |request: &Request| match request.operation.as_str() {
+        "GetBucketPolicy" => s3_error(405, "MethodNotAllowed"),
+        _ => full(request),
+    };
+    for (account_guard_off, expected) in [(false, ErrorClass::AccessDenied), (true, ErrorClass::Unsupported)] {
+        let settings = AwsSettings {
+            account_guard_off,
+            ..AwsSettings::default()
+        };
+        let aws = Aws::with(&settings, move |request, _| strange(request)).await;
+        let seen = aws
+            .session
+            .observe_bucket(&bucket("data"), ALL, Some(&home()), AGE)
+            .await;
+        let class = seen.policy.map(|read| read.map_err(|error| error.class));
+        assert_eq!(class, Some(Err(expected)), "guard off: {account_guard_off}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_setting_that_is_not_wanted_is_not_read() {
     let aws = Aws::new(|request, _| full(request)).await;

@@ -14,11 +14,11 @@ use crate::domain::observed::{CallError, ErrorClass};
 
 const HTML: &str = "<!DOCTYPE html><html><body>Internal Server Error AKIA…</body></html>";
 
-/// What the class and code of `answer` to GetBucketPolicy are.
-async fn policy_error(answer: Answer) -> CallError {
+/// What the class and code of `answer` to GetPublicAccessBlock are.
+async fn read_error(answer: Answer) -> CallError {
     let aws = Aws::new(move |_, _| answer.clone()).await;
     let at = aws.session.place(&bucket("logs"), &home());
-    aws.session.get_bucket_policy(&at).await.unwrap_err().error
+    aws.session.get_public_access_block(&at).await.unwrap_err().error
 }
 
 #[tokio::test(start_paused = true)]
@@ -46,7 +46,7 @@ async fn every_answer_has_its_class() {
         (status(500), Transient),
         (html(500), Transient),
         (html(502), Transient),
-        // Nothing says that this comes from AWS, so it does not say that there is no policy.
+        // Nothing says that this comes from AWS, so it does not say that there is none.
         (html(404), Transient),
         (status(404), Transient),
         (html(400), Transient),
@@ -61,10 +61,10 @@ async fn every_answer_has_its_class() {
         (s3_error(409, "BucketAlreadyExists"), Terminal),
     ];
     for (answer, class) in table {
-        let error = policy_error(answer.clone()).await;
+        let error = read_error(answer.clone()).await;
         assert_eq!(
             (error.operation, error.class),
-            ("GetBucketPolicy", class),
+            ("GetPublicAccessBlock", class),
             "{answer:?}: {error}"
         );
     }
@@ -72,7 +72,7 @@ async fn every_answer_has_its_class() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_one_short_line_and_never_the_body_of_something_else() {
-    let error = policy_error(Answer {
+    let error = read_error(Answer {
         status: 500,
         ..ok(HTML)
     })
@@ -82,7 +82,7 @@ async fn a_message_is_one_short_line_and_never_the_body_of_something_else() {
 
     let long = format!("first\nsecond\t{}", "x".repeat(5_000));
     let body = format!("<Error><Code>MalformedPolicy</Code><Message>{long}</Message></Error>");
-    let error = policy_error(Answer {
+    let error = read_error(Answer {
         status: 400,
         ..ok(body)
     })

@@ -12,7 +12,7 @@ use aws_smithy_types::error::operation::BuildError;
 use super::{Outcome, Written};
 use crate::aws::call::{WriteError, WriteGuard};
 use crate::aws::classify::Failure;
-use crate::aws::s3::Place;
+use crate::aws::s3::{Place, not_the_owner};
 use crate::aws::service::Service;
 use crate::aws::session::AccountSession;
 use crate::domain::document::PolicyDocument;
@@ -105,7 +105,10 @@ impl AccountSession {
             .write(Service::S3, "DeleteBucketPolicy", guard, request.send());
         let deleted = delete.await;
         self.shared.readings.policy.invalidate(at);
-        deleted.map_err(not_the_owner)?;
+        deleted.map_err(|error| match error {
+            WriteError::Failed(failure) => WriteError::Failed(not_the_owner(failure)),
+            WriteError::NotLeader => WriteError::NotLeader,
+        })?;
         let found = self.get_bucket_policy(at).await?;
         Ok(observed(found.is_none()))
     }
@@ -199,16 +202,6 @@ impl AccountSession {
 
 pub(super) fn observed(is_there: bool) -> Written {
     if is_there { Written::Done } else { Written::NotObserved }
-}
-
-/// `DeleteBucketPolicy` answers 405 to everybody who is not of the bucket's account (S3 API reference).
-fn not_the_owner(mut error: WriteError) -> WriteError {
-    if let WriteError::Failed(failure) = &mut error
-        && failure.has_code("MethodNotAllowed")
-    {
-        failure.error.class = ErrorClass::AccessDenied;
-    }
-    error
 }
 
 /// With `BlockPublicPolicy` on, at the bucket or the account, S3 refuses a whole document for one public statement in it,
