@@ -39,9 +39,10 @@ pub(super) fn next(
     let departed: BTreeSet<&Target> = verdict.departed.iter().map(|f| &f.target).collect();
     let stays = |target: &Target, m: &Merged| (m.busy || named.contains(target)) && !departed.contains(target);
     for (target, merged) in merged.iter().filter(|(target, m)| stays(target, m)) {
-        // What could not be seen just now keeps the state it was seen in.
+        // What could not be seen just now keeps the state it was seen in; what is known to be wrong is wrong.
         let unseen = standing == Standing::Fresh && verdict.is_unseen(&target.to_string());
-        let state = |before: Option<TargetState>| before.filter(|_| unseen).unwrap_or(merged.state);
+        let keeps = unseen && merged.state == TargetState::Unknown;
+        let state = |before: Option<TargetState>| before.filter(|_| keeps).unwrap_or(merged.state);
         let TargetFacts {
             region,
             arn,

@@ -71,8 +71,14 @@ fn plan_at(policy: &ValidatedPolicy, findings: &[Finding], now: Timestamp) -> Pl
     let targets = [bucket(), role(), rule()].map(|target| {
         let findings: Vec<Finding> = findings.iter().filter(|f| f.target == target).cloned().collect();
         let gating = |f: &&Finding| f.gating == Gating::Gating && f.disposition != Disposition::Note;
-        let state = if findings.iter().any(|f| gating(&f)) {
+        let state = if findings
+            .iter()
+            .filter(gating)
+            .any(|f| f.disposition != Disposition::Unobserved)
+        {
             TargetState::Drifted
+        } else if findings.iter().any(|f| gating(&f)) {
+            TargetState::Unknown
         } else {
             TargetState::Compliant
         };

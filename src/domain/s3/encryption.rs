@@ -185,9 +185,14 @@ impl DefaultKey {
 /// What is said where our own statement against other keys could not be made to let the new one in.
 pub(super) const ONLY_THE_OLD_KEY: &str = "the bucket policy lets only the old key in and can't be changed, so the default stays; see the finding about the bucket policy";
 
-/// Holds the write back.
+/// Holds the write back. What is wrong is known all the same: a reading that failed for now makes it none that was not seen.
 pub(super) fn hold_back(part: &mut Part, disposition: Disposition, message: &str) {
     part.action = None;
+    let disposition = if disposition == Disposition::Unobserved {
+        Disposition::Repair
+    } else {
+        disposition
+    };
     for finding in part
         .findings
         .iter_mut()

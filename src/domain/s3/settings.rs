@@ -142,8 +142,13 @@ pub(super) fn object_ownership(
                 action: Some(PlannedAction { action, repairs }),
             }
         }
-        // Whose grants would be lost is not known, so nothing is written.
+        // Whose grants would be lost is not known, so nothing is written; that ACLs are on is known all the same. (Where the
+        // server has none of these calls there is nothing to switch off.)
         Err(unread) => {
+            if unread.iter().any(|f| f.disposition != Disposition::Note) {
+                let message = "ACLs can let others in past every policy; they are switched off once it can be read whom the ACL lets in";
+                findings.push(found.message(message));
+            }
             findings.extend(unread);
             Part { findings, action: None }
         }
@@ -229,10 +234,20 @@ fn hold_back(part: &mut Part, bucket: &BucketName, gating: Gating, obstacle: Obs
         message,
     } = obstacle;
     if part.action.take().is_some() {
+        // That a reading failed for now makes what is wrong none that was not seen: it stays, and is looked at again.
+        let later = (disposition == Disposition::Unobserved).then(|| {
+            let target = Target::Bucket(bucket.clone());
+            Finding::new(Control::S3AccessLogging, target, Gating::ReportOnly, disposition)
+                .diff("accessLogging.bucket", "a bucket that can take the logs", have)
+                .message(message.clone())
+        });
         for finding in &mut part.findings {
-            finding.disposition = disposition;
+            if later.is_none() {
+                finding.disposition = disposition;
+            }
             finding.message.clone_from(&message);
         }
+        part.findings.extend(later);
         return;
     }
     // What can't be read is no news of what works already: S3 looked at the target when it was set.

@@ -297,6 +297,25 @@ fn a_passing_failure_soon_after_a_good_look_changes_nothing_at_all() {
 }
 
 #[test]
+fn what_is_seen_to_be_wrong_is_said_whatever_else_could_not_be_seen() {
+    let policy = enforce();
+    let mut series = Series::new();
+    series.observe(&policy, &[], &ActionResult::Done);
+    let mut series = series.later(MINUTE);
+    let bucket = |report: &Report| {
+        let targets = report.status.targets.clone().unwrap_or_default();
+        let summary = report.status.summary.clone().unwrap_or_default();
+        (targets.buckets[0].state, summary.buckets)
+    };
+    let late = ActionResult::Skipped(SkipReason::OutOfTime);
+    let unseen = series.observe(&policy, &[unobserved(Control::S3AccessLogging)], &late);
+    assert_eq!(bucket(&unseen), (TargetState::Compliant, Some("1/1".to_owned())));
+    let wrong = series.observe(&policy, &[drift(), unobserved(Control::S3AccessLogging)], &late);
+    assert_eq!(said(&wrong.status)[0], "Ready=False Remediating");
+    assert_eq!(bucket(&wrong), (TargetState::Drifted, Some("0/1".to_owned())));
+}
+
+#[test]
 fn a_passing_failure_that_lasts_is_said() {
     let policy = enforce();
     let mut series = Series::new();

@@ -280,7 +280,8 @@ fn a_target_that_cannot_be_read_stops_the_switch_and_not_what_is_on() {
             ErrorClass::AccessDenied,
             Disposition::NeedsHuman(HumanReason::AccessDenied),
         ),
-        (ErrorClass::Transient, Disposition::Unobserved),
+        // That nothing is logged is known; the rest is looked at again.
+        (ErrorClass::Transient, Disposition::Repair),
     ] {
         let policy = BucketObservation {
             policy: Some(Err(failed("GetBucketPolicy", class, "x"))),
@@ -305,6 +306,8 @@ fn a_target_that_cannot_be_read_stops_the_switch_and_not_what_is_on() {
                 (disposition, vec![]),
                 "{unread:?}"
             );
+            let again = switch.findings.iter().any(|f| f.disposition == Disposition::Unobserved);
+            assert_eq!(again, class == ErrorClass::Transient, "{unread:?}");
             let stays = plan_of(&logged("Enforce"), &on, unread);
             assert_eq!(brief(&stays), ["S3.AccessLogging accessLogging.bucket Note: unknown"]);
             assert_eq!(

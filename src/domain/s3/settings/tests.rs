@@ -1,4 +1,5 @@
 use super::*;
+use crate::api::TargetState;
 use crate::domain::observed::{AclGrant, BucketObservation, ErrorClass, LogKeyFormat};
 use crate::domain::policy::ValidatedPolicy;
 use crate::domain::s3::simulated::*;
@@ -81,11 +82,22 @@ fn without_the_acl_ownership_is_not_written() {
     for acl in [
         None,
         Some(Err(failed("GetBucketAcl", ErrorClass::AccessDenied, "AccessDenied"))),
+        Some(Err(failed("GetBucketAcl", ErrorClass::Throttled, "SlowDown"))),
     ] {
         let seen = BucketObservation { acl, ..fresh() };
-        assert_eq!(operations(&plan(&policy, &seen)), Vec::<&str>::new());
-        assert_ne!(brief(&plan(&policy, &seen)), Vec::<String>::new());
+        let plan = plan(&policy, &seen);
+        assert_eq!(operations(&plan), Vec::<&str>::new());
+        let drift = "S3.ObjectOwnership objectOwnership Repair: ObjectWriter (nothing configured)".to_owned();
+        assert!(
+            brief(&plan).contains(&drift),
+            "what is wrong is known: {:?}",
+            brief(&plan)
+        );
+        assert_eq!((plan.findings.len(), plan.state), (2, TargetState::Drifted));
     }
+    let lacks = Some(Err(failed("GetBucketAcl", ErrorClass::Unsupported, "NotImplemented")));
+    let lacking = plan(&policy, &BucketObservation { acl: lacks, ..fresh() });
+    assert_eq!(brief(&lacking), ["S3.ObjectOwnership acl Note: NotApplicable"]);
 }
 
 #[test]

@@ -86,10 +86,10 @@ fn outcome(plan: &TargetPlan) -> (Disposition, bool) {
 }
 
 const SWITCHED: (Disposition, bool) = (Disposition::Repair, true);
+/// That the bucket has less than is asked is known, whatever else is not.
 const WAITS: (Disposition, bool) = (Disposition::Repair, false);
 const NOT_USABLE: (Disposition, bool) = (Disposition::NeedsHuman(HumanReason::KeyNotUsable), false);
 const REFUSED: (Disposition, bool) = (Disposition::NeedsHuman(HumanReason::AccessDenied), false);
-const UNREAD: (Disposition, bool) = (Disposition::Unobserved, false);
 
 #[test]
 fn a_bucket_is_switched_to_a_key_that_its_roles_can_use() {
@@ -183,8 +183,8 @@ fn what_cannot_be_read_is_not_shown_and_the_bucket_stays() {
     };
     let cases = [
         (with_key(Err(refused("DescribeKey"))), REFUSED),
-        (with_key(Err(slow("DescribeKey"))), UNREAD),
-        (switch(|a| a.keys.clear()), UNREAD),
+        (with_key(Err(slow("DescribeKey"))), WAITS),
+        (switch(|a| a.keys.clear()), WAITS),
         (with_key(Ok(hidden)), REFUSED),
         (
             switch(|a| {
@@ -192,8 +192,8 @@ fn what_cannot_be_read_is_not_shown_and_the_bucket_stays() {
             }),
             REFUSED,
         ),
-        (switch(|a| a.roles.clear()), UNREAD),
-        (switch(|a| a.managed_policies.clear()), UNREAD),
+        (switch(|a| a.roles.clear()), WAITS),
+        (switch(|a| a.managed_policies.clear()), WAITS),
         (
             switch(|a| {
                 a.managed_policies
