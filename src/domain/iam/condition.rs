@@ -268,7 +268,8 @@ fn compare<T: Ord>(comparison: Comparison, value: Option<T>, own: Option<T>) -> 
     }
 }
 
-fn boolean(text: &str) -> Option<bool> {
+/// `true` or `false` in any case.
+pub(in crate::domain) fn boolean(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("true") {
         Some(true)
     } else if text.eq_ignore_ascii_case("false") {

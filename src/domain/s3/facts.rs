@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::document::{Condition, Decimal};
 use crate::domain::glob::{Case, Glob};
+use crate::domain::iam::condition::boolean;
 
 /// What is known about one context key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +131,8 @@ impl Compare {
                 Self::Equal(case) => Some(Glob::literal(value, case).matches(have)),
                 Self::Like => Some(Glob::new(value, Case::Sensitive).matches(have)),
                 Self::Arn => arn_like(value, have),
-                Self::Boolean => Some(value.eq_ignore_ascii_case(have)),
+                // What AWS makes of a text that is neither (`Bool` on an ARN) is not documented.
+                Self::Boolean => Some(boolean(value)? == boolean(have)?),
                 Self::Number { below, equal, above } => {
                     match Decimal::parse(have)?.cmp(&Decimal::parse_exactly(value)?) {
                         Ordering::Less => Some(below),
@@ -326,6 +328,20 @@ mod tests {
             Some(false),
             "a wildcard does not cross a colon"
         );
+    }
+
+    #[test]
+    fn what_is_no_boolean_says_nothing_about_booleans() {
+        let facts = plaintext().is("aws:PrincipalArn", "arn:aws:iam::123456789012:role/aidp/trainer");
+        for (key, value) in [
+            ("aws:PrincipalArn", "arn:aws:iam::123456789012:role/aidp/trainer"),
+            ("aws:PrincipalArn", "false"),
+            ("aws:SecureTransport", "no"),
+            ("aws:SecureTransport", "0"),
+        ] {
+            let got = facts.all_hold(&[condition("Bool", key, &[value])]);
+            assert_eq!(got, None, "{key} {value}");
+        }
     }
 
     #[test]
