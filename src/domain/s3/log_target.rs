@@ -203,12 +203,20 @@ impl Delivery<'_> {
             | ErrorClass::Transient
             | ErrorClass::Terminal => Disposition::Unobserved,
         };
+        let message = if disposition == Disposition::Unobserved {
+            // The error's own words change from try to try, and each change would be a write.
+            format!(
+                "the log bucket {target} could not be read for a passing reason, so whether it can take the logs is not known; retried"
+            )
+        } else {
+            format!(
+                "whether the log bucket {target} can take the logs is not known ({error}); it must be of the same account, and the operator must be allowed to read it"
+            )
+        };
         Some(Obstacle {
             disposition,
             have: "unknown".to_owned(),
-            message: format!(
-                "whether the log bucket {target} can take the logs is not known ({error}); it must be of the same account, and the operator must be allowed to read it"
-            ),
+            message,
         })
     }
 

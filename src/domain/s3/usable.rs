@@ -48,12 +48,17 @@ impl Obstacle {
                 Disposition::NeedsHuman(HumanReason::KeyNotUsable)
             }
         };
-        Self {
-            disposition,
-            message: format!(
+        let message = if disposition == Disposition::Unobserved {
+            // The error's own words change from try to try, and each change would be a write.
+            format!(
+                "{what} could not be read for a passing reason, so the bucket is not switched to the key yet; retried"
+            )
+        } else {
+            format!(
                 "{what} can't be read ({error}), so that the training roles can use the key is not shown and the bucket is not switched to it; let the operator read it, or switch the bucket by hand"
-            ),
-        }
+            )
+        };
+        Self { disposition, message }
     }
 }
 

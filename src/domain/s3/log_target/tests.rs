@@ -319,6 +319,28 @@ fn a_target_that_cannot_be_read_stops_the_switch_and_not_what_is_on() {
     }
 }
 
+/// Each new word in a finding is a write of the status.
+#[test]
+fn a_passing_failure_of_the_target_is_told_in_the_same_words_at_every_try() {
+    let on = BucketObservation {
+        access_logging: Some(Ok(Some(logging_to("central-logs")))),
+        ..fresh()
+    };
+    let told = |seen: &BucketObservation, words: &str| {
+        let mut error = failed("GetBucketPolicy", ErrorClass::Throttled, "SlowDown");
+        words.clone_into(&mut error.message);
+        let unread = BucketObservation {
+            policy: Some(Err(error)),
+            ..log_bucket()
+        };
+        plan_of(&logged("Enforce"), seen, unread).findings
+    };
+    for seen in [fresh(), on] {
+        assert_eq!(told(&seen, "first"), told(&seen, "second"));
+        assert_ne!(told(&seen, "first"), []);
+    }
+}
+
 /// A server that lacks an API has no such rule either.
 #[test]
 fn what_the_server_lacks_is_not_held_against_the_log_bucket() {

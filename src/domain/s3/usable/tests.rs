@@ -207,6 +207,21 @@ fn what_cannot_be_read_is_not_shown_and_the_bucket_stays() {
     }
 }
 
+/// Each new word in a finding is a write of the status.
+#[test]
+fn a_passing_failure_is_told_in_the_same_words_at_every_try() {
+    let told = |words: &str| {
+        let mut error = failed("DescribeKey", ErrorClass::Throttled, "SlowDown");
+        words.clone_into(&mut error.message);
+        let drifts = with_key(Err(error)).findings.into_iter();
+        drifts
+            .filter(|f| f.disposition == Disposition::Repair)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(told("first"), told("second"));
+    assert_ne!(told("first"), []);
+}
+
 #[test]
 fn what_else_is_on_the_role_has_its_say() {
     let plan = switch(|around| {
