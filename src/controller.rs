@@ -67,7 +67,10 @@ pub async fn run(parts: Parts, readiness: Readiness, stop: CancellationToken) {
     let (store, writer) = reflector::store();
     let ctx = Arc::new(Context::new(parts, store.clone(), stop.clone()));
     metrics.leads(true);
-    let _lead = Lead(metrics);
+    let _lead = Lead {
+        metrics,
+        readiness: readiness.clone(),
+    };
 
     let policies = policies(client.clone(), writer, ctx.clone(), readiness).boxed();
     let namespaces = {
@@ -131,21 +134,28 @@ fn policies(
         .default_backoff()
         .modify(slim)
         .reflect(writer)
-        .map(move |event| match event {
-            Ok(event) => {
-                readiness.open(Gate::Crd);
-                on_event(&ctx, &event)
-            }
-            Err(error) => {
-                warn!(%error, "The watch on policies failed; it is tried again.");
-                // Not for a connection that broke: a watch that goes on where it left off says nothing of it.
-                if is_missing(&error) {
-                    readiness.close(Gate::Crd, "the CustomResourceDefinition is missing");
+        .map(move |event| {
+            note_served(&readiness, &event);
+            match event {
+                Ok(event) => on_event(&ctx, &event),
+                Err(error) => {
+                    warn!(%error, "The watch on policies failed; it is tried again.");
+                    Vec::new()
                 }
-                Vec::new()
             }
         })
         .flat_map(stream::iter)
+}
+
+/// What the watch on policies says about the CRD.
+fn note_served(readiness: &Readiness, seen: &watcher::Result<Event<Guarded>>) {
+    match seen {
+        Ok(Event::Apply(_) | Event::Delete(_) | Event::InitApply(_) | Event::InitDone) => readiness.open(Gate::Crd),
+        Err(error) if is_missing(error) => readiness.close(Gate::Crd, "the CustomResourceDefinition is missing"),
+        // `Init` is said before anything is asked of the API server; of a connection that broke, a watch that goes on where
+        // it left off says nothing.
+        Ok(Event::Init) | Err(_) => {}
+    }
 }
 
 /// Whether the API server does not know the resource.
@@ -192,12 +202,17 @@ fn on_event(ctx: &Context, event: &Event<Guarded>) -> Vec<ObjectRef<Guarded>> {
     own.into_iter().chain(ctx.claims_moved()).collect()
 }
 
-/// Says on the metric that this replica leads no more, however that comes about.
-struct Lead(ControllerMetrics);
+/// A term of leadership. However it ends, this replica then shows no policy, and, not watching any more, does not stay
+/// unready over a CRD that may have come back.
+struct Lead {
+    metrics: ControllerMetrics,
+    readiness: Readiness,
+}
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        self.0.leads(false);
+        self.metrics.leads(false);
+        self.readiness.open(Gate::Crd);
     }
 }
 

@@ -6,15 +6,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::runtime::reflector::ObjectRef;
+use kube::runtime::watcher::{self, Event};
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use world::{World, spec};
 
-use super::Guarded;
+use super::{ControllerMetrics, Guarded, Lead, note_served};
 use crate::api::{FINALIZER, Mode};
 use crate::cluster::fake::{namespace_path, network_policy_path, policy_path};
 use crate::cluster::{NamespaceSeen, NetworkPolicySeen, PodSeen};
 use crate::domain::observed::{CallError, ErrorClass};
 use crate::domain::report::ActionResult;
+use crate::readiness::{Gate, Readiness};
 
 const NAME: &str = "fraud-model";
 /// Seconds of the default interval, a tenth more or less.
@@ -880,6 +883,42 @@ async fn of_what_happens_to_pods_only_labels_and_their_end_matter_and_only_where
     assert!(moved(there("ml-1", "2")));
     assert!(!moved(PodSeen::Relisted));
     assert!(moved(there("ml-1", "2")), "what happened in between is not known");
+}
+
+/// A watch begins anew with `Init`, before the API server is asked anything.
+#[test]
+fn a_missing_crd_is_told_until_the_api_server_serves_it_or_somebody_else_leads() {
+    let missing = || {
+        let status = kube::core::Status {
+            code: 404,
+            ..kube::core::Status::default()
+        };
+        Err(watcher::Error::InitialListFailed(kube::Error::Api(status.boxed())))
+    };
+    let readiness = Readiness::default();
+    readiness.open(Gate::ApiServer);
+    readiness.open(Gate::Crd);
+    let ready_after = |seen| {
+        note_served(&readiness, &seen);
+        readiness.check().is_ok()
+    };
+    let seen = [
+        Ok(Event::Init),
+        missing(),
+        Ok(Event::Init),
+        missing(),
+        Ok(Event::Init),
+        Ok(Event::InitDone),
+    ];
+    assert_eq!(seen.map(ready_after), [true, false, false, false, false, true]);
+
+    let lead = Lead {
+        metrics: ControllerMetrics::register(&mut Registry::default()),
+        readiness: readiness.clone(),
+    };
+    note_served(&readiness, &missing());
+    drop(lead);
+    assert_eq!(readiness.check(), Ok(()));
 }
 
 #[test]
