@@ -112,26 +112,33 @@ impl Policies {
         Err(moved(operation, "the object keeps changing"))
     }
 
-    /// Adds our finalizer, unless the object has changed since it was read.
-    pub async fn add_finalizer(&self, object: &AIDataProtectionPolicy) -> Read<()> {
+    /// Adds our finalizer, unless the object has changed since it was read. Waits no longer than `within`, what is left of
+    /// the lease.
+    pub async fn add_finalizer(&self, object: &AIDataProtectionPolicy, within: Duration) -> Read<()> {
         let mut finalizers = object.finalizers().to_vec();
         if !has_finalizer(object) {
             finalizers.push(FINALIZER.to_owned());
         }
-        self.set_finalizers(object, &finalizers).await
+        self.set_finalizers(object, &finalizers, within).await
     }
 
-    /// Removes our finalizer, unless the object has changed since it was read. An object that is gone needs none.
-    pub async fn remove_finalizer(&self, object: &AIDataProtectionPolicy) -> Read<()> {
+    /// Removes our finalizer, unless the object has changed since it was read. An object that is gone needs none. Waits no
+    /// longer than `within`, what is left of the lease.
+    pub async fn remove_finalizer(&self, object: &AIDataProtectionPolicy, within: Duration) -> Read<()> {
         let mut finalizers = object.finalizers().to_vec();
         finalizers.retain(|f| f != FINALIZER);
-        match self.set_finalizers(object, &finalizers).await {
+        match self.set_finalizers(object, &finalizers, within).await {
             Err(error) if is_not_found(&error) => Ok(()),
             result => result,
         }
     }
 
-    async fn set_finalizers(&self, object: &AIDataProtectionPolicy, finalizers: &[String]) -> Read<()> {
+    async fn set_finalizers(
+        &self,
+        object: &AIDataProtectionPolicy,
+        finalizers: &[String],
+        within: Duration,
+    ) -> Read<()> {
         // With the resourceVersion: somebody else's finalizer must not get lost.
         let patch = Patch::Merge(json!({"metadata": {
             "resourceVersion": object.resource_version(),
@@ -143,7 +150,10 @@ impl Policies {
         };
         let name = object.name_any();
         let request = self.api.patch_metadata(&name, &params, &patch);
-        call(&self.metrics, "patch policies", request).await.map(drop)
+        let within = within.min(CALL_TIMEOUT);
+        call_within(&self.metrics, "patch policies", within, request)
+            .await
+            .map(drop)
     }
 }
 

@@ -170,8 +170,8 @@ impl Pass<'_> {
     }
 
     pub(super) async fn remove_finalizer(&mut self, object: &AIDataProtectionPolicy) -> Read<()> {
-        may_write(self.ctx, "patch policies")?;
-        self.ctx.policies.remove_finalizer(object).await?;
+        let within = may_write(self.ctx, "patch policies")?;
+        self.ctx.policies.remove_finalizer(object, within).await?;
         self.memory.fingerprint.finalizer_set(false);
         Ok(())
     }

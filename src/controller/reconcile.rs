@@ -171,8 +171,8 @@ impl Pass<'_> {
         account: &dyn Account,
     ) -> Read<Rest> {
         if wants_finalizer(&object, policy, plan) {
-            may_write(self.ctx, "patch policies")?;
-            self.ctx.policies.add_finalizer(&object).await?;
+            let within = may_write(self.ctx, "patch policies")?;
+            self.ctx.policies.add_finalizer(&object, within).await?;
             self.memory.fingerprint.finalizer_set(true);
         }
         if unclaimed(object.status.as_ref(), plan) {

@@ -11,10 +11,11 @@ use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use world::{World, spec};
 
+use super::object::Policies;
 use super::{ControllerMetrics, Guarded, Lead, note_served};
-use crate::api::{FINALIZER, Mode};
+use crate::api::{AIDataProtectionPolicy, FINALIZER, Mode};
 use crate::cluster::fake::{namespace_path, network_policy_path, policy_path};
-use crate::cluster::{NamespaceSeen, NetworkPolicySeen, PodSeen};
+use crate::cluster::{KubeMetrics, NamespaceSeen, NetworkPolicySeen, PodSeen};
 use crate::domain::observed::{CallError, ErrorClass};
 use crate::domain::report::ActionResult;
 use crate::readiness::{Gate, Readiness};
@@ -578,6 +579,29 @@ async fn under_revert_the_finalizer_comes_before_the_first_write() {
     world.reconcile(NAME).await;
     assert_eq!(world.finalizers(NAME), json!([FINALIZER]));
     assert_eq!(world.take_aws_writes().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finalizer_is_waited_for_no_longer_than_the_lease_lasts() {
+    let mute = tower::service_fn(|_: http::Request<kube::client::Body>| {
+        std::future::pending::<Result<http::Response<kube::client::Body>, std::convert::Infallible>>()
+    });
+    let metrics = KubeMetrics::register(&mut Registry::default());
+    let policies = Policies::new(kube::Client::new(mute, "default"), metrics);
+    let object: AIDataProtectionPolicy = serde_json::from_value(json!({
+        "apiVersion": "aidp.dev/v1alpha1", "kind": "AIDataProtectionPolicy",
+        "metadata": {"name": NAME, "resourceVersion": "1"}, "spec": spec(),
+    }))
+    .unwrap();
+    let left = Duration::from_secs(2);
+    let started = tokio::time::Instant::now();
+    assert!(policies.add_finalizer(&object, left).await.is_err());
+    assert!(policies.remove_finalizer(&object, left).await.is_err());
+    assert!(
+        started.elapsed() <= 2 * left + Duration::from_millis(10),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
