@@ -47,26 +47,32 @@ pub struct Record {
 }
 
 impl Record {
-    /// The permissions boundary that the operators were configured with.
+    /// The permissions boundary of the roles, or of this one: what the operators were configured with, else the policy's own.
     #[must_use]
-    pub fn boundary(&self) -> Option<String> {
+    pub fn boundary(&self, role: Option<&str>) -> Option<String> {
         let accounts = self.configurations.iter().filter_map(|c| c.get("accounts")?.as_array());
-        let boundary = accounts
+        let configured = accounts
             .flatten()
             .find_map(|account| account.get("roleBoundaryARN")?.as_str());
-        boundary.map(str::to_owned)
+        let mut own = self.roles().filter(|r| r.get("name").and_then(Value::as_str) == role);
+        let own = own.find_map(|r| r.get("permissionsBoundaryARN")?.as_str());
+        configured.or(own).map(str::to_owned)
+    }
+
+    /// The training roles of every policy.
+    fn roles(&self) -> impl Iterator<Item = &Value> {
+        let roles = self
+            .policies
+            .iter()
+            .filter_map(|p| p.pointer("/spec/trainingRoles")?.as_array());
+        roles.flatten()
     }
 
     /// Names of the roles that the policies may take over.
     #[must_use]
     pub fn adopted(&self) -> BTreeSet<&str> {
-        let roles = self
-            .policies
-            .iter()
-            .filter_map(|p| p.pointer("/spec/trainingRoles")?.as_array());
-        let tagged = roles
-            .flatten()
-            .filter(|role| role.get("adoption").is_some_and(|a| a == "Tagged"));
+        let is_tagged = |role: &&Value| role.get("adoption").is_some_and(|a| a == "Tagged");
+        let tagged = self.roles().filter(is_tagged);
         tagged.filter_map(|role| role.get("name")?.as_str()).collect()
     }
 

@@ -297,7 +297,8 @@ impl Grants {
 
     fn role(&mut self, policy: &ValidatedPolicy, role: &RoleTarget) {
         let arns = role_arns(policy, role);
-        let boundary = policy.settings.role_boundary_arn.as_deref();
+        // The configuration's, else the policy's own.
+        let boundary = role.permissions_boundary_arn.as_deref();
         for arn in &arns {
             self.allow(
                 arn,

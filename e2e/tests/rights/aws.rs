@@ -144,10 +144,10 @@ fn aidp_iam_policy_allows_every_call_of_the_journey() {
     let (mut denied, mut judged) = (BTreeMap::new(), 0);
     for record in records() {
         let rights = Rights::of(&documents(&record));
-        let (boundary, adopted) = (record.boundary(), record.adopted());
+        let adopted = record.adopted();
         for call in &record.calls {
             judged += 1;
-            let arn = arn(call, &adopted);
+            let (arn, boundary) = (arn(call, &adopted), record.boundary(call.resource.as_deref()));
             match allowed(&rights, boundary.as_deref(), call, &arn) {
                 Ok(true) => {}
                 Ok(false) => {

@@ -158,8 +158,19 @@ fn a_boundary_of_the_policys_own_is_put_on_too() {
     policy.settings.role_boundary_arn = None;
     for (own, expected) in [(None, false), (Some(BOUNDARY.to_owned()), true)] {
         policy.roles[0].permissions_boundary_arn = own;
-        let text = operator_policy(std::slice::from_ref(&policy)).unwrap().to_string();
-        assert_eq!(text.contains("iam:PutRolePermissionsBoundary"), expected);
+        let document = operator_policy(std::slice::from_ref(&policy)).unwrap();
+        assert_eq!(
+            document.to_string().contains("iam:PutRolePermissionsBoundary"),
+            expected
+        );
+        // And what is written, only under it.
+        let statements = document["Statement"].as_array().unwrap().iter();
+        let conditions: Vec<&Value> = statements
+            .filter(|s| s["Action"].as_array().unwrap().contains(&json!("iam:PutRolePolicy")))
+            .map(|s| &s["Condition"]["StringEquals"]["iam:PermissionsBoundary"])
+            .collect();
+        let bound = if expected { json!(BOUNDARY) } else { Value::Null };
+        assert_eq!(conditions, [&bound]);
     }
 }
 
